@@ -1,0 +1,1 @@
+"""Proposers of materials: substitution, prototypes, random symmetric crystals, search."""

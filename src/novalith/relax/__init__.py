@@ -1,0 +1,1 @@
+"""Relaxation: potentials behind one adapter, a quasi-Newton relaxer, honest endings."""

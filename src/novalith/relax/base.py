@@ -1,0 +1,93 @@
+"""What a potential promises and how a relaxation may end."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from novalith.materials import Crystal
+
+#: The scale of Materials Project energies with the 2020 correction scheme (Wang et al., Sci. Rep. 11, 15496, 2021).
+MP2020_PBE = "MP2020-corrected PBE"
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """One evaluation of a potential.
+
+    Attributes:
+        energy_ev: total energy of the cell, eV.
+        forces_ev_per_a: (n, 3), eV/Å.
+        stress_ev_per_a3: (3, 3), eV/Å3, ASE's sign (positive under tension).
+    """
+
+    energy_ev: float
+    forces_ev_per_a: NDArray[np.float64]
+    stress_ev_per_a3: NDArray[np.float64]
+
+
+class Potential(ABC):
+    """An energy model of atoms.
+
+    Attributes:
+        name: short name on the command line ("chgnet").
+        version: model version and a hash of its weights: part of every cache key.
+        energy_scale: the name of the scale its energies live on; scales never mix on one hull.
+        citation: BibTeX key in `novalith.data` cards.
+    """
+
+    name: str
+    version: str
+    energy_scale: str
+    citation: str
+
+    @abstractmethod
+    def evaluate(self, crystal: Crystal) -> Evaluated:
+        """Energy, forces and stress of one crystal; NaN is passed on, not hidden."""
+
+
+class Ending(Enum):
+    """How a relaxation ended; only CONVERGED is ever ranked."""
+
+    CONVERGED = "converged"
+    CAPPED = "capped"  # the step cap came first
+    EXPLODED = "exploded"  # the cell or the energy left every sane window
+    NAN = "nan"  # the potential answered with something that is not a number
+
+
+@dataclass(frozen=True)
+class Relaxation:
+    """The result of a relaxation.
+
+    Attributes:
+        initial: the crystal that went in.
+        final: the crystal that came out; where `ending` is not CONVERGED, the last sane one.
+        ending: how it ended.
+        energy_ev_per_atom: energy of `final`, eV/atom; None where the potential gave none.
+        max_force_ev_per_a: largest force on an atom of `final`, eV/Å.
+        max_stress_gpa: largest absolute stress component of `final`, GPa.
+        n_steps: optimiser steps taken.
+        n_evaluations: energy calls spent.
+        energy_scale: scale of the energy.
+        potential: name and version of the potential.
+    """
+
+    initial: Crystal
+    final: Crystal
+    ending: Ending
+    energy_ev_per_atom: float | None
+    max_force_ev_per_a: float | None
+    max_stress_gpa: float | None
+    n_steps: int
+    n_evaluations: int
+    energy_scale: str
+    potential: str
+
+    @property
+    def converged(self) -> bool:
+        """Whether the result may be ranked."""
+        return self.ending is Ending.CONVERGED
