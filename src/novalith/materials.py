@@ -120,6 +120,12 @@ def _parse_formula(text: str) -> dict[str, float]:
     stripped = text.strip()
     if not stripped:
         raise InputError("The formula is empty; write for example Li3PO4 or Ca(OH)2.")
+    foreign = next((c for c in stripped if not c.isascii()), None)
+    if foreign is not None:
+        raise InputError(
+            f"Formula {text!r} holds the character {foreign!r} (U+{ord(foreign):04X}), which is not plain Latin text. "
+            "Type it again on a Latin keyboard, subscripts as plain digits."
+        )
     stack: list[dict[str, float]] = [{}]
     last: dict[str, float] | None = None
     position = 0
@@ -148,6 +154,8 @@ def _parse_formula(text: str) -> dict[str, float]:
                 raise InputError(f"Formula {text!r} has the amount {amount} before any element.")
             if float(amount) == 0:
                 raise InputError(f"Formula {text!r} holds an amount of zero; leave that element out.")
+            if list(last) == ["Po"] and float(amount) >= 3:  # LiFePo4: no polonium compound has that many in a row
+                raise InputError(f"Formula {text!r} reads as polonium (Po{amount}). Did you mean PO{amount}?")
             _merge(stack[-1], {s: n * float(amount) for s, n in last.items()})
             last = None
         position = match.end()
@@ -378,7 +386,7 @@ class Crystal:
 
     @classmethod
     def from_arrays(cls, lattice: Any, species: Iterable[str], frac_coords: Any) -> Crystal:
-        """Build from arrays: lattice (3, 3) in Å, species (n,), fractional coordinates (n, 3), wrapped into the cell."""
+        """From arrays: lattice (3, 3) in Å, species (n,), fractional coordinates (n, 3), wrapped into the cell."""
         return cls(
             lattice=tuple(tuple(float(x) for x in row) for row in lattice),  # type: ignore[arg-type]
             species=tuple(str(s) for s in species),

@@ -9,8 +9,8 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
-import click
 import typer
+from typer.exceptions import Abort, TyperException
 
 import novalith
 from novalith.errors import NovalithError, StorageError
@@ -60,9 +60,9 @@ def run() -> None:
         code = build()(standalone_mode=False)
     except NovalithError as error:
         _fail(str(error), error.exit_code)
-    except click.exceptions.Abort:
+    except Abort:
         _fail("Stopped.", 130)
-    except click.ClickException as error:
+    except TyperException as error:
         error.show()
         sys.exit(error.exit_code)
     except KeyboardInterrupt:

@@ -1,0 +1,1 @@
+"""Stability: elemental references and convex hulls, one energy scale at a time."""
