@@ -120,12 +120,7 @@ def _parse_formula(text: str) -> dict[str, float]:
     stripped = text.strip()
     if not stripped:
         raise InputError("The formula is empty; write for example Li3PO4 or Ca(OH)2.")
-    foreign = next((c for c in stripped if not c.isascii()), None)
-    if foreign is not None:
-        raise InputError(
-            f"Formula {text!r} holds the character {foreign!r} (U+{ord(foreign):04X}), which is not plain Latin text. "
-            "Type it again on a Latin keyboard, subscripts as plain digits."
-        )
+    _refuse_foreign(stripped, text)
     stack: list[dict[str, float]] = [{}]
     last: dict[str, float] | None = None
     position = 0
@@ -163,6 +158,15 @@ def _parse_formula(text: str) -> dict[str, float]:
     if len(stack) > 1:
         raise InputError(f"Formula {text!r} opens a bracket that is never closed.")
     return stack[0]
+
+
+def _refuse_foreign(stripped: str, text: str) -> None:
+    foreign = next((c for c in stripped if not c.isascii()), None)
+    if foreign is not None:
+        raise InputError(
+            f"Formula {text!r} holds the character {foreign!r} (U+{ord(foreign):04X}), which is not plain Latin text. "
+            "Type it again on a Latin keyboard, subscripts as plain digits."
+        )
 
 
 def _merge(into: dict[str, float], part: Mapping[str, float] | None) -> None:
