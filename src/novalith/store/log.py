@@ -1,6 +1,6 @@
-"""The append-only log: one checksummed JSON record a line.
+r"""The append-only log: one checksummed JSON record a line.
 
-A line is ``<16 hexadecimal digits of SHA-256> <JSON>\\n``. A crash can only tear the last line; opening the log for
+A line is ``<16 hexadecimal digits of SHA-256> <JSON>\n``. A crash can only tear the last line; opening the log for
 writing cuts such a tail off (its work is done again). A line before the last that fails its checksum is damage, not a
 crash, and is an error.
 """
