@@ -9,6 +9,7 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
+from novalith.errors import NovalithError
 from novalith.materials import Crystal
 
 #: The scale of Materials Project energies with the 2020 correction scheme (Wang et al., Sci. Rep. 11, 15496, 2021).
@@ -30,6 +31,10 @@ class Evaluated:
     stress_ev_per_a3: NDArray[np.float64]
 
 
+class OutOfReachError(NovalithError):
+    """A potential cannot answer for this crystal; a relaxation turns it into `Ending.OUT_OF_REACH`."""
+
+
 class Potential(ABC):
     """An energy model of atoms.
 
@@ -47,7 +52,11 @@ class Potential(ABC):
 
     @abstractmethod
     def evaluate(self, crystal: Crystal) -> Evaluated:
-        """Energy, forces and stress of one crystal; NaN is passed on, not hidden."""
+        """Energy, forces and stress of one crystal; NaN is passed on, not hidden.
+
+        Raises:
+            OutOfReachError: the model has no answer: an element it does not know, an atom without neighbours.
+        """
 
 
 class Ending(Enum):
@@ -57,6 +66,9 @@ class Ending(Enum):
     CAPPED = "capped"  # the step cap came first
     EXPLODED = "exploded"  # the cell or the energy left every sane window
     NAN = "nan"  # the potential answered with something that is not a number
+    OUT_OF_REACH = "out of reach"  # the potential has no answer: an isolated atom, an unknown element
+    TIMED_OUT = "timed out"  # the wall clock limit of one task came first
+    FAILED = "failed"  # the worker process died, and died again on the second try
 
 
 @dataclass(frozen=True)
@@ -74,6 +86,7 @@ class Relaxation:
         n_evaluations: energy calls spent.
         energy_scale: scale of the energy.
         potential: name and version of the potential.
+        reason: one sentence with the numbers behind an ending other than CONVERGED.
     """
 
     initial: Crystal
@@ -86,6 +99,7 @@ class Relaxation:
     n_evaluations: int
     energy_scale: str
     potential: str
+    reason: str = ""
 
     @property
     def converged(self) -> bool:
