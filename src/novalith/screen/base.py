@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 from novalith.materials import Crystal, Verdict
 
@@ -15,8 +16,8 @@ class Rule(ABC):
         source: the paper, table or standard the rule comes from.
     """
 
-    name: str
-    source: str
+    name: ClassVar[str]
+    source: ClassVar[str]
 
     @abstractmethod
     def check(self, crystal: Crystal) -> Verdict:
