@@ -31,12 +31,9 @@ class Evaluated:
     stress_ev_per_a3: NDArray[np.float64]
 
 
-class OutOfReachError(NovalithError):
-    """A potential cannot answer for this crystal; a relaxation turns it into `Ending.OUT_OF_REACH`."""
-
-
-class Potential(ABC):
-    """An energy model of atoms.
+@dataclass(frozen=True)
+class PotentialInfo:
+    """What is known of a potential without loading it.
 
     Attributes:
         name: short name on the command line ("chgnet").
@@ -49,6 +46,45 @@ class Potential(ABC):
     version: str
     energy_scale: str
     citation: str
+
+    @property
+    def label(self) -> str:
+        """Name and version, as a `Relaxation` carries them."""
+        return f"{self.name} {self.version}"
+
+
+class OutOfReachError(NovalithError):
+    """A potential cannot answer for this crystal; a relaxation turns it into `Ending.OUT_OF_REACH`."""
+
+
+class Potential(ABC):
+    """An energy model of atoms.
+
+    Attributes:
+        info: its name, version and energy scale.
+    """
+
+    info: PotentialInfo
+
+    @property
+    def name(self) -> str:
+        """Short name on the command line."""
+        return self.info.name
+
+    @property
+    def version(self) -> str:
+        """Model version and a hash of its weights."""
+        return self.info.version
+
+    @property
+    def energy_scale(self) -> str:
+        """The scale its energies live on."""
+        return self.info.energy_scale
+
+    @property
+    def citation(self) -> str:
+        """BibTeX key in `novalith.data` cards."""
+        return self.info.citation
 
     @abstractmethod
     def evaluate(self, crystal: Crystal) -> Evaluated:

@@ -24,7 +24,7 @@ ROUNDING_EV_PER_ATOM = 2e-6
 
 def quasi_newton(walk: Walk, start: Point) -> tuple[Point, Refusal | None]:
     """Descend from `start`; the refusal says why the point is not converged."""
-    inverse = np.linalg.inv(model_hessian(start.crystal, walk.settings.fixed_cell))
+    inverse: Array = np.linalg.inv(model_hessian(start.crystal, walk.settings.fixed_cell))
     rounding = ROUNDING_EV_PER_ATOM * start.crystal.n_atoms
     point, radius, fresh = start, FIRST_RADIUS_A, True
     refusal: Refusal | None = None
@@ -34,10 +34,10 @@ def quasi_newton(walk: Walk, start: Point) -> tuple[Point, Refusal | None]:
             return point, capped
         if radius < MIN_RADIUS_A:
             return point, refusal or Refusal(Ending.CAPPED, "The energy rises in the direction of the forces.")
-        step = -inverse @ point.gradient
+        step: Array = -inverse @ point.gradient
         length = walk.frame.longest(step)
         if length > radius:
-            step *= radius / length
+            step = step * (radius / length)
             length = radius
         trial = walk.look(point.x + step)
         if isinstance(trial, Refusal):

@@ -9,7 +9,7 @@ of both.
 from __future__ import annotations
 
 from novalith.materials import Crystal
-from novalith.relax.base import Ending, Potential, Relaxation
+from novalith.relax.base import Ending, Potential, PotentialInfo, Relaxation
 from novalith.relax.fire import fire
 from novalith.relax.quasi_newton import quasi_newton
 from novalith.relax.settings import RelaxSettings, Windows
@@ -26,16 +26,18 @@ def relax(crystal: Crystal, potential: Potential, settings: RelaxSettings) -> Re
     walk = Walk(crystal, potential, settings)
     start = walk.look(walk.frame.start(crystal))
     if isinstance(start, Refusal):
-        return without_result(crystal, potential, start.ending, start.reason, n_evaluations=walk.n_evaluations)
+        return without_result(crystal, potential.info, start.ending, start.reason, n_evaluations=walk.n_evaluations)
     point, refusal = quasi_newton(walk, start)
     if refusal is not None and walk.capped(point) is None:
         point, refusal = fire(walk, point)
-    return _relaxation(walk, potential, start, point, refusal)
+    return _relaxation(walk, potential, crystal, point, refusal)
 
 
-def _relaxation(walk: Walk, potential: Potential, start: Point, point: Point, refusal: Refusal | None) -> Relaxation:
+def _relaxation(
+    walk: Walk, potential: Potential, initial: Crystal, point: Point, refusal: Refusal | None
+) -> Relaxation:
     return Relaxation(
-        initial=start.crystal,
+        initial=initial,
         final=point.crystal,
         ending=Ending.CONVERGED if refusal is None else refusal.ending,
         energy_ev_per_atom=point.energy_ev / point.crystal.n_atoms,
@@ -44,13 +46,13 @@ def _relaxation(walk: Walk, potential: Potential, start: Point, point: Point, re
         n_steps=walk.n_steps,
         n_evaluations=walk.n_evaluations,
         energy_scale=potential.energy_scale,
-        potential=f"{potential.name} {potential.version}",
+        potential=potential.info.label,
         reason="" if refusal is None else refusal.reason,
     )
 
 
 def without_result(
-    crystal: Crystal, potential: Potential, ending: Ending, reason: str, n_evaluations: int = 0
+    crystal: Crystal, potential: PotentialInfo, ending: Ending, reason: str, n_evaluations: int = 0
 ) -> Relaxation:
     """A relaxation that never got an energy."""
     return Relaxation(
@@ -63,6 +65,6 @@ def without_result(
         n_steps=0,
         n_evaluations=n_evaluations,
         energy_scale=potential.energy_scale,
-        potential=f"{potential.name} {potential.version}",
+        potential=potential.label,
         reason=reason,
     )

@@ -22,13 +22,12 @@ import torch
 
 from novalith.errors import CorruptDataError, MissingExtraError
 from novalith.materials import Crystal
-from novalith.relax.base import MP2020_PBE, Evaluated, OutOfReachError, Potential
+from novalith.relax.base import Evaluated, OutOfReachError, Potential
+from novalith.relax.potentials import CHGNET, CHGNET_WEIGHTS_SHA256
 from novalith.relax.potentials.chgnet_graph import ATOM_CUTOFF_A, build_graph
 from novalith.relax.potentials.chgnet_network import Network
 
 _WEIGHTS = Path("pretrained", "0.3.0", "chgnet_0.3.0_e29f68s314m37.pth.tar")
-#: SHA-256 of that file in the wheel of chgnet 0.4.2.
-WEIGHTS_SHA256 = "d14ab7c0f093efe64b60a7bcd540bca10e74fb7f46c86108a079af60524659d1"
 #: The last element that CHGNet has an embedding for (plutonium).
 _MAX_ATOMIC_NUMBER = 94
 
@@ -43,10 +42,7 @@ class CHGNet(Potential):
         CorruptDataError: its weight file is not the one this adapter was written for.
     """
 
-    name = "chgnet"
-    version = f"0.3.0+sha256:{WEIGHTS_SHA256[:8]}"
-    energy_scale = MP2020_PBE
-    citation = "deng2023chgnet"
+    info = CHGNET
 
     def __init__(self) -> None:
         self._network = Network(_read_weights())
@@ -94,10 +90,10 @@ def _read_weights() -> dict[str, torch.Tensor]:
         raise CorruptDataError(f"{path} is missing: this chgnet has no 0.3.0 weights. Install chgnet 0.4.2.")
     content = path.read_bytes()
     found = hashlib.sha256(content).hexdigest()
-    if found != WEIGHTS_SHA256:
+    if found != CHGNET_WEIGHTS_SHA256:
         raise CorruptDataError(
-            f"{path} has SHA-256 {found[:8]}..., expected {WEIGHTS_SHA256[:8]}...; it is not the published CHGNet "
-            "0.3.0. Install chgnet 0.4.2 again."
+            f"{path} has SHA-256 {found[:8]}..., expected {CHGNET_WEIGHTS_SHA256[:8]}...; it is not the published "
+            "CHGNet 0.3.0. Install chgnet 0.4.2 again."
         )
     checkpoint = torch.load(BytesIO(content), map_location="cpu", weights_only=True)
     state: dict[str, torch.Tensor] = checkpoint["model"]["state_dict"]
