@@ -10,12 +10,17 @@ from __future__ import annotations
 import ast
 import csv
 import json
+import re
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
-from novalith.errors import CorruptDataError
+import numpy as np
+
+from novalith.errors import CorruptDataError, InputError
 from novalith.materials import check_spacegroup
 
 #: Letters from the most special position upwards; Pmmm alone needs the twenty-seventh.
@@ -63,18 +68,60 @@ def equivalent_letterings(spacegroup: int) -> tuple[dict[str, str], ...]:
 
 
 @cache
+def wyckoff_sites(spacegroup: int, letter: str) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Matrices (m, 3, 3) and shifts (m, 3) that turn one point (x, y, z) into the m sites of a position.
+
+    Raises:
+        InputError: the group has no position of that letter.
+    """
+    letters = [p.letter for p in wyckoff_positions(spacegroup)]
+    if letter not in letters:
+        raise InputError(
+            f"Space group {spacegroup} has the Wyckoff positions {letters[0]} to {letters[-1]}, no {letter}."
+        )
+    parsed = [[_affine(part) for part in site.split(",")] for site in _orbits()[spacegroup][-1 - letters.index(letter)]]
+    rows = np.array(parsed)  # (m, 3, 4)
+    return rows[:, :, :3], rows[:, :, 3]
+
+
+def _affine(text: str) -> list[float]:
+    """Coefficients of x, y, z and the constant of an expression such as "-x+y+1/3"."""
+    row = [0.0, 0.0, 0.0, 0.0]
+    for sign, number, axis in re.findall(r"([+-]?)(\d+(?:/\d+)?)?([xyz]?)", text.replace(" ", "")):
+        if number or axis:
+            size = float(Fraction(number)) if number else 1.0
+            row["xyz".index(axis) if axis else 3] += -size if sign == "-" else size
+    return row
+
+
+@cache
+def lattice_points(spacegroup: int) -> int:
+    """Lattice points of the conventional cell: 1 for P, 2 for A, C and I, 3 for R (hexagonal axes), 4 for F."""
+    check_spacegroup(spacegroup)
+    x_y_z = set(_orbits()[spacegroup][0])
+    shifts = ("x+1/2, y+1/2, z", "x+1/2, y, z+1/2", "x, y+1/2, z+1/2", "x+1/2, y+1/2, z+1/2", "x+2/3, y+1/3, z+1/3")
+    present = [shift in x_y_z for shift in shifts]
+    if present[4]:
+        return 3
+    return 1 + sum(present)
+
+
+@cache
 def _all_positions() -> dict[int, tuple[WyckoffPosition, ...]]:
-    table: dict[int, tuple[WyckoffPosition, ...]] = {}
+    return {
+        number: tuple(
+            WyckoffPosition(LETTERS[i], len(sites), sum(axis in sites[0] for axis in "xyz"))
+            for i, sites in enumerate(reversed(orbits))
+        )
+        for number, orbits in _orbits().items()
+    }
+
+
+@cache
+def _orbits() -> dict[int, list[list[str]]]:
+    """The sites of each position of each group as text ("-x, y+1/2, -z"), the most general position first."""
     with _table("wyckoff_list.csv").open(encoding="utf-8", newline="") as lines:
-        for number, text in csv.reader(lines):
-            if number in {"", "0"}:
-                continue
-            orbits = ast.literal_eval(text)  # most general first
-            table[int(number)] = tuple(
-                WyckoffPosition(LETTERS[i], len(sites), sum(axis in sites[0] for axis in "xyz"))
-                for i, sites in enumerate(reversed(orbits))
-            )
-    return table
+        return {int(number): ast.literal_eval(text) for number, text in csv.reader(lines) if number not in {"", "0"}}
 
 
 def _table(name: str) -> Path:
