@@ -547,8 +547,9 @@ class Candidate:
 
     @property
     def id(self) -> str:
-        """Slug of the reduced formula and a hash of the content: never an order number."""
-        return f"{self.crystal.composition.formula}-{self.crystal.content_id[:10]}"
+        """Slug of the reduced formula (without brackets) and a hash of the content: never an order number."""
+        counts = self.crystal.composition.reduced.counts
+        return "".join(f"{s}{n if n > 1 else ''}" for s, n in counts) + f"-{self.crystal.content_id[:10]}"
 
     def with_score(self, name: str, value: float) -> Candidate:
         """A copy whose lineage carries one score more."""

@@ -55,6 +55,7 @@ class RankedCrystal:
         n_steps: optimiser steps.
         doubts: sentences on what could be wrong with this candidate.
         properties: predicted property name -> (value, uncertainty or None, whether the model knows such crystals).
+        energy_ev_per_atom: total energy by the potential, eV/atom, on its own scale.
     """
 
     rank: int
@@ -72,6 +73,7 @@ class RankedCrystal:
     n_steps: int
     doubts: tuple[str, ...] = ()
     properties: Mapping[str, tuple[float, float | None, bool]] | None = None
+    energy_ev_per_atom: float | None = None
 
 
 @dataclass(frozen=True)

@@ -10,19 +10,23 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from novalith.errors import CorruptDataError
-from novalith.store.files import storage_error
+from novalith.store.files import storage_error, write_atomic
 
 _DIGITS = 16
 
 
 def _seal(payload: bytes) -> bytes:
     return hashlib.sha256(payload).hexdigest()[:_DIGITS].encode() + b" " + payload + b"\n"
+
+
+def _dump(record: Mapping[str, Any]) -> bytes:
+    return json.dumps(record, allow_nan=False, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def _open_line(line: bytes) -> dict[str, Any] | None:
@@ -59,6 +63,11 @@ def read_log(path: Path) -> tuple[list[dict[str, Any]], int]:
     return records, length
 
 
+def write_log(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
+    """Write a whole log in one step: it is there with all its records or not at all."""
+    write_atomic(path, b"".join(_seal(_dump(record)) for record in records))
+
+
 class AppendLog:
     """A log open for appending by one process; every record is on the disk when `append` returns.
 
@@ -84,7 +93,7 @@ class AppendLog:
             StorageError: the disk refuses; the log keeps its earlier records.
             ValueError: the record holds a number that is not finite.
         """
-        line = _seal(json.dumps(record, allow_nan=False, separators=(",", ":"), ensure_ascii=False).encode())
+        line = _seal(_dump(record))
         try:
             self._handle.write(line)
             self._handle.flush()

@@ -1,0 +1,234 @@
+"""The main job: from a request to ranked crystals in a folder that survives being killed.
+
+Three steps, each resumable from what lies in the folder:
+
+1. *gather*: proposers and screens fill the queue; written whole to `log/queue.log`.
+2. *relax*: each finished relaxation is appended to `log/results.log` before the next is counted.
+3. *finish*: the ranked table, the structures and the record are made from the two logs, again and again the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, MutableMapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from novalith.campaign.codec import candidate_from_json, candidate_to_json, relaxation_from_json, relaxation_to_json
+from novalith.campaign.finish import CHARGE_RULE, Surroundings, judge_results
+from novalith.campaign.folder import CampaignFolder
+from novalith.campaign.funnel import Funnel
+from novalith.campaign.gather import PROPOSAL_STAGES, Gathered, gather
+from novalith.campaign.observer import Observer, Silence
+from novalith.campaign.outputs import write_outputs
+from novalith.campaign.plan import Plan, ResolvedPlan, check_same, read_plan
+from novalith.campaign.record import RunRecord
+from novalith.data.cards import load_cards
+from novalith.data.library import Hidden, Library
+from novalith.errors import InputError
+from novalith.materials import Candidate
+from novalith.propose.base import Request
+from novalith.propose.formulas import formulas_of
+from novalith.propose.registry import load_proposers
+from novalith.relax.base import Relaxation
+from novalith.relax.pool import RelaxationPool
+from novalith.relax.potentials import potential_info
+from novalith.relax.settings import RelaxSettings
+from novalith.screen.cell import CellSanity
+from novalith.screen.distances import Distances
+from novalith.stability.same_potential import relaxed_phases
+from novalith.stability.table import table_phases
+from novalith.store.cache import FolderCache, cache_key
+from novalith.store.files import folder_lock, make_folder, write_atomic
+from novalith.store.index import rebuild_index
+from novalith.store.log import AppendLog, read_log, write_log
+from novalith.store.provenance import versions
+
+Cache = MutableMapping[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A campaign at work: the plan and everything it is resolved to."""
+
+    plan: Plan
+    resolved: ResolvedPlan
+    request: Request
+    library: Library
+    references: Mapping[str, float]
+    folder: CampaignFolder
+    workers: int
+    observer: Observer
+
+    @property
+    def settings(self) -> RelaxSettings:
+        return RelaxSettings(max_force_ev_per_a=self.plan.max_force_ev_per_a, max_steps=self.plan.max_steps)
+
+
+def discover(
+    plan: Plan,
+    out: Path,
+    *,
+    workers: int = 1,
+    cache: Cache | None = None,
+    observer: Observer | None = None,
+) -> RunRecord:
+    """Run a campaign, or go on with the one in the folder.
+
+    Args:
+        plan: every choice that can change the result.
+        out: the campaign folder; made if need be.
+        workers: relaxations at a time; cannot change the result.
+        cache: where relaxations of other campaigns are looked up and kept; by default only the folder's own results
+            are reused.
+        observer: hears of the progress.
+
+    Raises:
+        CampaignError: the folder belongs to another plan, or another process writes to it.
+        EmptyResultError: a stage left nothing.
+        StorageError: the folder may not be written to, or the disk is full.
+    """
+    library, request = Library(Hidden.of(plan.hidden)), plan.request()
+    job = _Job(
+        plan=plan,
+        resolved=resolve(plan),
+        request=request,
+        library=library,
+        references=_references(library, plan, request),
+        folder=CampaignFolder(make_folder(out)),
+        workers=workers,
+        observer=observer or Silence(),
+    )
+    with folder_lock(out):
+        _claim(job)
+        gathered = _gathered(job)
+        results = _relaxed(job, gathered.queue, cache)
+        around = _surroundings(job)
+        job.observer.note("Ranking and writing structures.")
+        ranked, funnel = judge_results(plan, gathered.queue, results, around)
+        rebuild_index(job.folder.index, [_index_row(c, results[c.id]) for c in gathered.queue])
+        record = replace(_record(job, gathered, results, around), ranked=ranked)
+        record = replace(record, funnel=(*gathered.funnel.summary(), *funnel.summary()))
+        write_outputs(record, job.folder, [*gathered.funnel.rejections, *funnel.rejections], job.resolved.run_id)
+    return record
+
+
+def resolve(plan: Plan) -> ResolvedPlan:
+    """The plan with the versions of the code, the potential and the data that it runs on."""
+    potential = potential_info(plan.potential)
+    code = {**versions(), f"potential {potential.name}": potential.version}
+    return ResolvedPlan(plan, code, {card.key: card.sha256 for card in load_cards()})
+
+
+def _references(library: Library, plan: Plan, request: Request) -> Mapping[str, float]:
+    references = library.elemental_references(plan.potential)
+    unknown = ",".join(sorted(request.allowed - set(references)))
+    if unknown:
+        raise InputError(
+            f"The potential {plan.potential} has no reference energy of {unknown}, so nothing with it can be ranked. "
+            f"Leave it out, or deny it with --deny {unknown}."
+        )
+    return references
+
+
+def _claim(job: _Job) -> None:
+    """Write the plan into a new folder, or make sure that an old one belongs to it."""
+    if job.folder.plan.exists():
+        check_same(job.folder.plan, read_plan(job.folder.plan), job.resolved)
+        return
+    make_folder(job.folder.queue.parent)
+    write_atomic(job.folder.plan, job.resolved.to_toml())
+
+
+def _gathered(job: _Job) -> Gathered:
+    """The queue, from its log or made now."""
+    if job.folder.queue.exists():
+        (head, *rows), _ = read_log(job.folder.queue)
+        funnel = Funnel.from_json(PROPOSAL_STAGES, head["funnel"])
+        return Gathered(tuple(candidate_from_json(row) for row in rows), funnel, head["drawn"])
+    job.observer.stage("Proposing and screening", job.plan.budget)
+    gathered = gather(
+        job.plan,
+        replace(job.request, formulas=formulas_of(job.request, job.library)),
+        load_proposers(job.plan.generators, job.library),
+        (CellSanity(), Distances(), *(() if job.request.composition else (CHARGE_RULE,))),
+        job.library,
+        advance=job.observer.advance,
+    )
+    head = {"funnel": gathered.funnel.to_json(), "drawn": gathered.drawn}
+    write_log(job.folder.queue, [head, *(candidate_to_json(c) for c in gathered.queue)])
+    return gathered
+
+
+def _relaxed(job: _Job, queue: Sequence[Candidate], cache: Cache | None) -> dict[str, Relaxation]:
+    """A result for every candidate of the queue: from the log, from the cache, or relaxed now."""
+    version = potential_info(job.plan.potential).version
+    settings = asdict(job.settings)
+    keys = {c.id: cache_key(crystal=c.crystal.to_json(), potential=version, settings=settings) for c in queue}
+    job.observer.stage("Relaxing", len(queue))
+    with AppendLog(job.folder.results) as log:
+        results = {row["id"]: relaxation_from_json(row["relaxation"]) for row in log.records}
+        job.observer.advance(len(results))
+
+        def keep(identifier: str, relaxation: Relaxation) -> None:
+            log.append({"id": identifier, "relaxation": relaxation_to_json(relaxation)})
+            results[identifier] = relaxation
+            job.observer.advance(1)
+
+        todo = [c for c in queue if c.id not in results]
+        for candidate in todo:
+            if cache is not None and keys[candidate.id] in cache:
+                keep(candidate.id, relaxation_from_json(cache[keys[candidate.id]]))
+        tasks = [(c.id, c.crystal) for c in todo if c.id not in results]
+        if tasks:
+            with RelaxationPool(job.plan.potential, job.settings, job.workers) as pool:
+                for identifier, relaxation in pool.run(tasks):
+                    keep(identifier, relaxation)
+                    if cache is not None:
+                        cache[keys[identifier]] = relaxation_to_json(relaxation)
+    return results
+
+
+def _surroundings(job: _Job) -> Surroundings:
+    """The competing phases, from the table or relaxed with the same potential."""
+    if job.plan.hull == "table":
+        return Surroundings(job.library, job.references, table_phases(job.library, job.request.field), ())
+    job.observer.note("Relaxing the competing phases with the same potential.")
+    with RelaxationPool(job.plan.potential, job.settings, job.workers) as pool:
+        phases, missing = relaxed_phases(job.library, job.request.field, pool, FolderCache(job.folder.cache))
+    return Surroundings(job.library, job.references, phases, missing)
+
+
+def _record(job: _Job, gathered: Gathered, results: Mapping[str, Relaxation], around: Surroundings) -> RunRecord:
+    """What is known before ranking."""
+    cards = {f"card {key}": sha256 for key, sha256 in job.resolved.cards.items()}
+    return RunRecord(
+        folder=job.folder.root,
+        title=str(job.request.composition or job.request.field),
+        plan={"plan": asdict(job.plan), "drawn": dict(gathered.drawn)},
+        versions={**job.resolved.versions, **cards},
+        funnel=(),
+        ranked=(),
+        unranked={
+            c.id: (c.crystal.composition.formula, results[c.id].ending.value)
+            for c in gathered.queue
+            if not results[c.id].converged
+        },
+        competing=around.phases,
+        hull_mode=job.plan.hull,
+        energy_scale=potential_info(job.plan.potential).energy_scale,
+        n_relaxations=len(results),
+        cited=tuple(sorted(card.key for card in load_cards())),
+    )
+
+
+def _index_row(candidate: Candidate, relaxation: Relaxation) -> dict[str, Any]:
+    return {
+        "id": candidate.id,
+        "formula": candidate.crystal.composition.formula,
+        "generator": candidate.lineage.generator,
+        "ending": relaxation.ending.value,
+        "energy_ev_per_atom": relaxation.energy_ev_per_atom,
+        "max_force_ev_per_a": relaxation.max_force_ev_per_a,
+        "n_steps": relaxation.n_steps,
+    }

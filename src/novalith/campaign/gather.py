@@ -1,0 +1,168 @@
+"""From a request to the queue of relaxations: proposers take turns, screens decide, the budget ends it.
+
+Each proposer in turn draws candidates, best first, until one passes every screen; so each gets an equal share of the
+budget until its source is exhausted, and the rest goes to the others. For a chemical system no formula may take more
+than a stated share of the budget. The queue is a pure function of the plan and the bundled data.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from novalith.campaign.funnel import Funnel
+from novalith.campaign.plan import Plan
+from novalith.data.library import Library
+from novalith.errors import EmptyResultError
+from novalith.materials import Candidate, Verdict
+from novalith.propose.base import Proposer, Request
+from novalith.screen.base import Rule
+from novalith.screen.duplicates import same_crystal
+from novalith.screen.novelty import Grade, NoveltyIndex
+
+#: A proposer gives up after this many proposals for each relaxation of the budget.
+DRAWS_PER_RELAXATION = 40
+
+#: For a chemical system: at least this many formulas share the budget.
+FORMULAS_PER_BUDGET = 15
+
+PROPOSAL_STAGES = ("request", "cell", "distances", "charge", "share of the formula", "duplicate", "known structure")
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """The queue and how it came about.
+
+    Attributes:
+        queue: candidates to relax, in order.
+        funnel: what happened to every proposal.
+        drawn: generator -> number of proposals drawn.
+    """
+
+    queue: tuple[Candidate, ...]
+    funnel: Funnel
+    drawn: dict[str, int]
+
+
+class _Screens:
+    """All questions to a proposal, in the order of their cost."""
+
+    def __init__(self, plan: Plan, request: Request, rules: Sequence[Rule], novelty: NoveltyIndex) -> None:
+        self.funnel = Funnel(PROPOSAL_STAGES)
+        self._plan, self._request, self._rules, self._novelty = plan, request, rules, novelty
+        self._queued: dict[str, list[Candidate]] = {}
+        self._quota = math.ceil(plan.budget / FORMULAS_PER_BUDGET) if request.composition is None else plan.budget
+
+    def admit(self, candidate: Candidate) -> bool:
+        """Whether a proposal is worth a relaxation; a refusal is counted with its reason."""
+        passes, crystal = self.funnel.passes, candidate.crystal
+        if not passes("request", candidate, self._as_requested(candidate)):
+            return False
+        for rule in self._rules:
+            if not passes(rule.name, candidate, rule.check(crystal)):
+                return False
+        for stage, question in (
+            ("share of the formula", self._within_share),
+            ("duplicate", self._first_of_its_kind),
+            ("known structure", self._not_known),
+        ):
+            if not passes(stage, candidate, question(candidate)):
+                return False
+        self._queued.setdefault(crystal.composition.formula, []).append(candidate)
+        return True
+
+    def _as_requested(self, candidate: Candidate) -> Verdict:
+        composition = candidate.crystal.composition
+        if not self._request.admits(composition):
+            return Verdict(False, "formula", f"{composition} is not what was asked for.")
+        if candidate.crystal.n_atoms > self._request.max_atoms:
+            return Verdict(
+                False, "size", f"{candidate.crystal.n_atoms} atoms; at most {self._request.max_atoms} were asked for."
+            )
+        return Verdict(True, "request")
+
+    def _not_known(self, candidate: Candidate) -> Verdict:
+        if self._plan.keep_known:
+            return Verdict(True, "known structure")
+        novelty = self._novelty.judge(candidate.crystal)
+        known = novelty.grade is Grade.KNOWN_STRUCTURE
+        return Verdict(not known, "known structure", f"It is {novelty.nearest_formula} ({novelty.nearest_id}).")
+
+    def _first_of_its_kind(self, candidate: Candidate) -> Verdict:
+        for other in self._queued.get(candidate.crystal.composition.formula, []):
+            if same_crystal(other.crystal, candidate.crystal) is not None:
+                return Verdict(False, "duplicate", f"It is the same crystal as {other.id}.")
+        return Verdict(True, "duplicate")
+
+    def _within_share(self, candidate: Candidate) -> Verdict:
+        formula = candidate.crystal.composition.formula
+        within = len(self._queued.get(formula, [])) < self._quota
+        return Verdict(within, "share", f"{formula} already has its {self._quota} relaxations.")
+
+
+def gather(
+    plan: Plan,
+    request: Request,
+    proposers: Sequence[Proposer],
+    rules: Sequence[Rule],
+    library: Library,
+    *,
+    advance: Callable[[int], None] = lambda _: None,
+) -> Gathered:
+    """Fill the queue of relaxations.
+
+    Raises:
+        EmptyResultError: nothing passed; the message counts the reasons.
+    """
+    screens = _Screens(plan, request, rules, NoveltyIndex(library))
+    drawn: Counter[str] = Counter()
+    queue: list[Candidate] = []
+    turns: list[tuple[str, Iterator[Candidate]]] = [
+        (proposer.name, proposer.propose(request, np.random.default_rng([plan.seed, index])))
+        for index, proposer in enumerate(proposers)
+    ]
+    while turns and len(queue) < plan.budget:
+        going_on = []
+        for name, source in turns:
+            if len(queue) == plan.budget:
+                break
+            accepted = _next_admitted(name, source, screens, drawn, DRAWS_PER_RELAXATION * plan.budget)
+            if accepted is not None:
+                queue.append(accepted)
+                advance(1)
+                going_on.append((name, source))
+        turns = going_on
+    if not queue:
+        raise EmptyResultError(_why_empty(plan, screens.funnel, drawn))
+    return Gathered(tuple(queue), screens.funnel, dict(drawn))
+
+
+def _next_admitted(
+    name: str, source: Iterator[Candidate], screens: _Screens, drawn: Counter[str], limit: int
+) -> Candidate | None:
+    """The next candidate of a source that passes the screens, or None when it is exhausted."""
+    for candidate in source:
+        drawn[name] += 1
+        if screens.admit(candidate):
+            return candidate
+        if drawn[name] >= limit:
+            return None
+    return None
+
+
+def _why_empty(plan: Plan, funnel: Funnel, drawn: Counter[str]) -> str:
+    if not drawn.total():
+        return (
+            f"None of {', '.join(plan.generators)} has a proposal for {plan.ask} with these limits. "
+            "Allow more atoms (--max-atoms), another space group, or more generators."
+        )
+    reasons = "; ".join(
+        f"{sum(stage.rejected.values())} by {stage.name!r}, for example {next(iter(stage.rejected))}"
+        for stage in funnel.summary()
+        if stage.rejected
+    )
+    return f"All {drawn.total()} proposals for {plan.ask} were rejected: {reasons}."

@@ -1,0 +1,43 @@
+"""A finished campaign in a few lines, for a terminal or as JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from novalith.campaign.outputs import CANDIDATE_COLUMNS, table_row
+from novalith.campaign.record import RunRecord
+
+
+def summary_json(record: RunRecord) -> dict[str, Any]:
+    """The table, the funnel and where things lie."""
+    return {
+        "folder": str(record.folder),
+        "title": record.title,
+        "hull": record.hull_mode,
+        "energy_scale": record.energy_scale,
+        "n_relaxations": record.n_relaxations,
+        "n_ranked": len(record.ranked),
+        "funnel": [
+            {"stage": s.name, "entered": s.entered, "kept": s.kept, "rejected": dict(s.rejected)} for s in record.funnel
+        ],
+        "candidates": [dict(zip(CANDIDATE_COLUMNS, table_row(row), strict=True)) for row in record.ranked],
+    }
+
+
+def summary_text(record: RunRecord, n_rows: int = 10) -> str:
+    """Counts, the first rows and the files to look at."""
+    converged = record.n_relaxations - len(record.unranked)
+    lines = [
+        f"{record.title}: {record.n_relaxations} relaxations, {converged} converged, {len(record.ranked)} ranked.",
+        f"{'rank':>4}  {'formula':<16}{'space group':<14}{'meV/atom above hull':>20}  {'novelty':<34}generator",
+    ]
+    lines += [
+        f"{row.rank:>4}  {row.crystal.composition.formula:<16}{row.spacegroup_symbol:<14}"
+        f"{1000 * row.energy_above_hull_ev_per_atom:>20.0f}  {row.novelty.grade.value:<34}{row.lineage.generator}"
+        for row in record.ranked[:n_rows]
+    ]
+    if not record.ranked:
+        lines.append("Nothing could be ranked; rejected.csv and unranked.csv say why.")
+    lines.append(f"Report: {record.folder / 'report.html'}   Table: {record.folder / 'candidates.csv'}")
+    lines.append(f"Energies by a potential ({record.energy_scale}); expect errors of about 0.08 eV/atom.")
+    return "\n".join(lines)
