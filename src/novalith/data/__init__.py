@@ -1,0 +1,1 @@
+"""Bundled tables behind one door, their cards and checksums, and the door for structures from outside."""
