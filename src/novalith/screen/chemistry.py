@@ -214,7 +214,9 @@ def _judge_equal_arity(
     known = kernel.has_chi[z].all(axis=0)
     ordered &= known
     # Several states at once only add sums: what passes without them passes with them.
-    mixing = kernel.may_mix[z].any(axis=0) & options.mixed_valence
+    mixing: NDArray[np.bool_] = np.asarray(kernel.may_mix[z].any(axis=0))
+    if not options.mixed_valence:
+        mixing = np.zeros_like(mixing)
     for row in np.flatnonzero(known & ~ordered & (mixing | ~exact)).tolist():
         ordered[row] = _exact_order(_parts(z, n, row), states, options.mixed_valence)
     neutral = ordered.copy()

@@ -20,6 +20,8 @@ _OTHER, _UPPER, _LOWER, _DIGIT, _OPEN, _CLOSE, _END = range(7)
 #: Formulas with more elements than this are read one by one.
 _MAX_ELEMENTS = 12
 _MAX_DIGITS = 6
+#: Elements that a key of a chemical system holds.
+_KEY_LENGTH = 24
 _POLONIUM = ATOMIC_NUMBERS["Po"]
 
 
@@ -77,16 +79,12 @@ def read_formulas(formulas: Sequence[str]) -> FormulaTable:
     return FormulaTable(atomic_numbers, counts, problems)
 
 
-def table_of(compositions: Sequence[Composition]) -> FormulaTable:
-    """Compositions as a table."""
-    width = max([1, *(len(c.counts) for c in compositions)])
-    atomic_numbers = np.zeros((len(compositions), width), dtype=np.int64)
-    counts = np.zeros((len(compositions), width), dtype=np.int64)
-    for row, composition in enumerate(compositions):
-        for slot, (symbol, count) in enumerate(composition.reduced.counts):
-            atomic_numbers[row, slot] = ATOMIC_NUMBERS[symbol]
-            counts[row, slot] = count
-    return FormulaTable(atomic_numbers, counts, {})
+def element_keys(table: FormulaTable) -> NDArray[np.bytes_]:
+    """(n,) keys that are equal for rows of equal elements, whatever their order and counts."""
+    ordered = -np.sort(-table.atomic_numbers, axis=1)[:, :_KEY_LENGTH]
+    key = np.zeros((len(ordered), _KEY_LENGTH), dtype=np.uint8)
+    key[:, : ordered.shape[1]] = ordered
+    return np.ascontiguousarray(key).view(f"S{_KEY_LENGTH}").ravel()
 
 
 def _read_plain(
