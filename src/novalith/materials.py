@@ -183,9 +183,13 @@ def _formula_symbol(symbol: str, text: str) -> str:
 
 @lru_cache(maxsize=200_000)
 def _reduced_formula(counts: tuple[tuple[str, int], ...]) -> str:
+    import warnings
+
     from pymatgen.core import Composition as PymatgenComposition
 
-    return str(PymatgenComposition(dict(counts)).reduced_formula)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="No Pauling electronegativity", category=UserWarning)  # noble gases
+        return str(PymatgenComposition(dict(counts)).reduced_formula)
 
 
 @dataclass(frozen=True, order=True)

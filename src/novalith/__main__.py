@@ -1,0 +1,5 @@
+"""`python -m novalith` is `novalith`."""
+
+from novalith.cli.main import run
+
+run()
