@@ -162,6 +162,10 @@ class Kernel:
         self._anion = _shift_table([_side(s, -1) for s in states.states])
         self._low = np.array([s[0] if s else 0 for s in states.states], dtype=np.int64)
         self._high = np.array([s[-1] if s else 0 for s in states.states], dtype=np.int64)
+        sides = [[_side(s, sign) for s in states.states] for sign in (1, -1)]
+        # Smallest and largest charge an atom adds on either side; one that cannot stand there is out of reach.
+        self._least = np.array([[s[0] if s else _NO_STATE for s in side] for side in sides], dtype=np.int64)
+        self._most = np.array([[s[-1] if s else -_NO_STATE for s in side] for side in sides], dtype=np.int64)
         self._from_low = _shift_table([tuple(x - s[0] for x in s) for s in states.states])
         self._from_high = _shift_table([tuple(s[-1] - x for x in s) for s in states.states])
 
@@ -190,6 +194,25 @@ class Kernel:
                 meets &= self.rank[z[j - 1]] != self.rank[z[j]]
             answer |= meets
         return answer, exact
+
+    def order_in_range(self, z: NDArray[np.int64], n: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether the ranges of both sides of some cut overlap, without which no states sum to zero in order.
+
+        Holds for mixed valence too: atoms in different states stay within n times the extremes.
+        """
+        k, rows = z.shape
+        lowest, highest = self._least[:, z] * n, self._most[:, z] * n  # (2, k, rows)
+        answer = np.zeros(rows, dtype=bool)
+        for j in range(k + 1):
+            cation_low, cation_high = lowest[0, :j].sum(axis=0), highest[0, :j].sum(axis=0)
+            anion_low, anion_high = lowest[1, j:].sum(axis=0), highest[1, j:].sum(axis=0)
+            answer |= (cation_low <= anion_high) & (anion_low <= cation_high)
+        return answer
+
+    def zero_in_range(self, z: NDArray[np.int64], n: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether zero lies between the lowest and the highest total charge, mixed valence or not."""
+        low, high = (self._low[z] * n).sum(axis=0), (self._high[z] * n).sum(axis=0)
+        return np.asarray((low <= 0) & (high >= 0))
 
     def neutral(self, z: NDArray[np.int64], n: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Whether zero is reachable at all, and whether the answer holds; arguments as in `ordered`, any order."""

@@ -210,19 +210,23 @@ def _judge_equal_arity(
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Neutral and ordered for formulas of equally many elements that all have states."""
     states = load_states(options.oxidation_set)
+    mixing: NDArray[np.bool_] = np.asarray(kernel.may_mix[z].any(axis=0))
+    if not options.mixed_valence:
+        mixing = np.zeros_like(mixing)
     ordered, exact = kernel.ordered(z, n)
     known = kernel.has_chi[z].all(axis=0)
     ordered &= known
     # Several states at once only add sums: what passes without them passes with them.
-    mixing: NDArray[np.bool_] = np.asarray(kernel.may_mix[z].any(axis=0))
-    if not options.mixed_valence:
-        mixing = np.zeros_like(mixing)
-    for row in np.flatnonzero(known & ~ordered & (mixing | ~exact)).tolist():
+    open_rows = np.flatnonzero(known & ~ordered & (mixing | ~exact))
+    open_rows = open_rows[kernel.order_in_range(z[:, open_rows], n[:, open_rows])]
+    for row in open_rows.tolist():
         ordered[row] = _exact_order(_parts(z, n, row), states, options.mixed_valence)
     neutral = ordered.copy()
     rest = np.flatnonzero(~ordered)
     neutral[rest], exact = kernel.neutral(z[:, rest], n[:, rest])
-    for row in rest[~neutral[rest] & (~exact | mixing[rest])].tolist():
+    open_rows = rest[~neutral[rest] & (~exact | mixing[rest])]
+    open_rows = open_rows[kernel.zero_in_range(z[:, open_rows], n[:, open_rows])]
+    for row in open_rows.tolist():
         neutral[row] = is_neutral(_parts(z, n, row), states, options.mixed_valence)
     return neutral, ordered
 

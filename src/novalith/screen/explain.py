@@ -16,6 +16,8 @@ def explain(
     parts: Sequence[tuple[int, int]], states: StateSet, *, pauling: bool, alloys_pass: bool, mixed_valence: bool
 ) -> str:
     """One sentence on a formula given as (atomic number, reduced count) pairs; options as in `ChemistryOptions`."""
+    chi = states.electronegativity
+    parts = sorted(parts, key=lambda p: (chi[p[0]] is None, chi[p[0]] or 0.0, p[0]))
     if len(parts) == 1:
         return f"{_symbol(parts[0][0])} alone: an element needs no charges."
     prefix = ""
@@ -45,16 +47,15 @@ def _by_charges(parts: Sequence[tuple[int, int]], states: StateSet, pauling: boo
 
 
 def _ordered_assignment(parts: Sequence[tuple[int, int]], states: StateSet, mixed_valence: bool) -> Assignment | None:
-    by_chi = sorted(parts, key=lambda p: states.electronegativity[p[0]] or 0.0)
-    cations, anions, cuts = pauling_cuts(by_chi, states, mixed_valence)
+    cations, anions, cuts = pauling_cuts(parts, states, mixed_valence)
     # The cut with the largest shared charge names anions that are full rather than bare.
     shared = [(cations[j] & anions[j], j) for j in cuts if cations[j] & anions[j]]
     if not shared:
         return None
     bits, j = max(shared)
     charge = bits.bit_length() - 1
-    left = _walk_back(by_chi[:j], 1, charge, states, mixed_valence)
-    right = _walk_back(by_chi[j:], -1, charge, states, mixed_valence)
+    left = _walk_back(parts[:j], 1, charge, states, mixed_valence)
+    right = _walk_back(parts[j:], -1, charge, states, mixed_valence)
     return left + [(z, -s, n) for z, s, n in right]
 
 

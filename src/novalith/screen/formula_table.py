@@ -115,7 +115,7 @@ def _read_plain(
     z = _SYMBOL[raw[at], np.where(lower, raw[at + 1], 0)]
     n, digits_ok = _amounts(raw, kind, at + 1 + lower)
     factor, brackets_ok = _bracket_factors(raw, kind, row_of, at, rows, doubtful)
-    suspicious = (z == 0) | ~digits_ok | ~brackets_ok | ((z == _POLONIUM) & (n >= 3))
+    suspicious = (z == 0) | ~digits_ok | ~brackets_ok | ((z == _POLONIUM) & ((n >= 3) | (factor >= 3)))
     n = n * factor
     suspicious |= (n < 1) | (n > MAX_COUNT)
     doubtful[rows[suspicious]] = True
