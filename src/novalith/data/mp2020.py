@@ -13,7 +13,8 @@ above the hull: without this step the two scales would meet on one hull.
 
 Whether an element is an anion is guessed from the composition as the project's own code does it, with pymatgen's
 oxidation states. The constants are those of pymatgen's ``MPCompatibility.yaml`` and ``MP2020Compatibility.yaml``; the
-DFT energies of the gases are those of the Materials Project's elements (mp-24504, mp-25, mp-561203, mp-1008394).
+DFT energies of the gases are those of the Materials Project's elements (mp-24504, mp-25, mp-561203, mp-1008394,
+mp-723285).
 """
 
 from __future__ import annotations
@@ -27,14 +28,15 @@ _ANION_MP2020 = {
     "O": -0.687, "S": -0.503, "F": -0.462, "Cl": -0.614, "Br": -0.534, "I": -0.379,
     "N": -0.361, "Se": -0.472, "Si": 0.071, "Sb": -0.192, "Te": -0.422, "H": -0.179,
 }  # fmt: skip
-#: Correction of an anion in the legacy scheme, eV/atom.
-_ANION_LEGACY = {"O": -0.70229, "S": -0.66346}
-#: Energy of the element in the legacy scheme (fitted) and by DFT, eV/atom.
-_GAS = {
+#: Correction in the legacy scheme, eV/atom: of O and S in every compound, since most sulfates carry it in the table.
+_LEGACY = {"O": -0.70229, "S": -0.66346}
+#: Reference energy of the element in the legacy scheme (fitted; for O2 that of mp-12957) and now by DFT, eV/atom.
+_REFERENCE = {
     "H": (-3.23973666138, -13.57090418 / 4),
     "N": (-7.95247218762, -66.6919594 / 8),
     "F": (-1.42055013381, -7.64591587 / 4),
     "Cl": (-1.25385097674, -7.39414664 / 4),
+    "O": (-4.93552791875, -39.57350969 / 8),
 }
 #: Shift of a metal calculated with GGA+U, that is in compounds whose most electronegative element is O or F, eV/atom:
 #: (MP2020, legacy).
@@ -50,6 +52,7 @@ _METAL = {
 }
 
 
+@lru_cache(maxsize=200_000)
 def legacy_to_mp2020(composition: Composition) -> float:
     """What to add to a legacy formation energy of the Materials Project for the MP2020 scale, eV/atom.
 
@@ -58,10 +61,9 @@ def legacy_to_mp2020(composition: Composition) -> float:
     if len(composition.counts) == 1:
         return 0.0
     present = composition.field.elements
-    total = sum(
-        composition.fraction(s) * (_ANION_MP2020[s] - _ANION_LEGACY.get(s, 0.0)) for s in _anions(composition.reduced)
-    )
-    total += sum(composition.fraction(s) * (_GAS[s][0] - _GAS[s][1]) for s in present if s in _GAS)
+    total = sum(composition.fraction(s) * _ANION_MP2020[s] for s in _anions(composition.reduced))
+    total -= sum(composition.fraction(s) * _LEGACY[s] for s in present if s in _LEGACY)
+    total += sum(composition.fraction(s) * (_REFERENCE[s][0] - _REFERENCE[s][1]) for s in present if s in _REFERENCE)
     if _most_electronegative(present) in ("O", "F"):
         total += sum(composition.fraction(s) * (_METAL[s][0] - _METAL[s][1]) for s in present if s in _METAL)
     return total
