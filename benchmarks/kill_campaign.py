@@ -2,7 +2,7 @@
 
     python benchmarks/kill_campaign.py [--system Mg-Ti-O] [--budget 40] [--kills 20] [--seed 1]
 
-Each kill is a SIGKILL of the driving process at a random moment, at least three quarters of them after the first finished
+Each kill is a SIGKILL of the driving process at a random moment, most of them after the first finished
 relaxation; the same command is then given again. Printed: when each kill struck and how many results were on the disk;
 whether every result ever seen on the disk is still there and none is there twice; whether the tables are equal.
 """
@@ -72,9 +72,7 @@ def main():
             lost, twice = seen - set(ids), len(ids) - len(set(ids))
             seen |= set(ids)
             after_first += bool(ids)
-            print(
-                f"kill {struck:2d} after {seconds:5.1f} s: {len(ids):3d} results on disk, {len(lost)} lost, {twice} twice"
-            )
+            print(f"kill {struck:2d} after {seconds:5.1f} s: {len(ids):3d} on disk, {len(lost)} lost, {twice} twice")
         subprocess.run(command(args, rough), check=True, capture_output=True)  # noqa: S603
         ids = finished(rough)
         same = (calm / "candidates.csv").read_bytes() == (rough / "candidates.csv").read_bytes()
