@@ -17,7 +17,6 @@ from __future__ import annotations
 import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -54,20 +53,21 @@ class Prototypes(Proposer):
         usable: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
         for i in fits(table, request):
             usable[tuple(sorted(table.templates[i].counts))].append(i)
-        queues = (rank(table, usable[formula.anonymous], formula) for formula in formulas)
+        profiles = _Profiles(table)
+        queues = (rank(table, usable[formula.anonymous], formula, profiles) for formula in formulas)
         yield from build(table, take_turns(queues), request, self.name, "prototype_score")
 
     def tell(self, evaluations: Sequence[Evaluation]) -> None:
         """Do nothing: the ranking is fixed."""
 
 
-def rank(table: TemplateTable, templates: Iterable[int], formula: Composition) -> list[Proposal]:
+def rank(table: TemplateTable, templates: Iterable[int], formula: Composition, profiles: _Profiles) -> list[Proposal]:
     """The nearest structure of every skeleton and assignment of one formula, best first."""
-    target = _profile(table, formula)
+    target = profiles.of(formula)
     nearest: dict[tuple[int, tuple[str, ...]], Proposal] = {}
     for i in templates:
         template = table.templates[i]
-        own = _profile(table, Composition(tuple(zip(template.elements, template.counts, strict=True))))
+        own = profiles.of(Composition(tuple(zip(template.elements, template.counts, strict=True))))
         bonus = FREQUENCY_WEIGHT * float(np.log(table.frequency[template.skeleton]))
         for elements in assignments(template.counts, formula):
             if elements == template.elements:
@@ -89,10 +89,20 @@ def take_turns(queues: Iterable[list[Proposal]]) -> Iterator[Proposal]:
         yield from (proposal for proposal in row if proposal is not None)
 
 
-@lru_cache(maxsize=50_000)
-def _profile(table: TemplateTable, composition: Composition) -> dict[str, tuple[float, float]]:
-    """Electronegativity and relative size of each element in a compound."""
-    sizes = {s: v ** (1 / 3) for s, v in table.volumes.shares(composition).items()}
-    mean = sum(sizes.values()) / len(sizes)
-    scale = electronegativities()
-    return {s: (float(scale[ATOMIC_NUMBERS[s] - 1]), float(np.log(d / mean))) for s, d in sizes.items()}
+class _Profiles:
+    """Electronegativity and relative size of each element in a compound, kept once computed."""
+
+    def __init__(self, table: TemplateTable) -> None:
+        self._volumes = table.volumes
+        self._known: dict[Composition, dict[str, tuple[float, float]]] = {}
+
+    def of(self, composition: Composition) -> dict[str, tuple[float, float]]:
+        """(X, ln(d / <d>)) by symbol."""
+        if composition not in self._known:
+            sizes = {s: v ** (1 / 3) for s, v in self._volumes.shares(composition).items()}
+            mean = sum(sizes.values()) / len(sizes)
+            scale = electronegativities()
+            self._known[composition] = {
+                s: (float(scale[ATOMIC_NUMBERS[s] - 1]), float(np.log(d / mean))) for s, d in sizes.items()
+            }
+        return self._known[composition]

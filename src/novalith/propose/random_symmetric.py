@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -61,48 +60,61 @@ class RandomSymmetric(Proposer):
         A gene without free coordinates is given once. A formula that fails `TRIES` times in a row drops out; the
         iterator ends when none is left, which for most formulas never happens.
         """
-        table = template_table(self._library)
-        waiting = list(formulas_of(request, self._library))
+        volumes = template_table(self._library).volumes
+        waiting = [
+            _Source(formula, volumes.volume(formula) / formula.n_atoms, _prior(self._library, formula, request))
+            for formula in formulas_of(request, self._library)
+        ]
         rigid: set[Gene] = set()
         while waiting:
-            for formula in list(waiting):
-                volume = table.volumes.volume(formula) / formula.n_atoms
-                candidate = self._one(formula, request, volume, rigid, rng)
+            for source in list(waiting):
+                candidate = _one(source, request, rigid, rng)
                 if candidate is None:
-                    waiting.remove(formula)
+                    waiting.remove(source)
                 else:
                     yield candidate
 
     def tell(self, evaluations: Sequence[Evaluation]) -> None:
         """Do nothing: the prior is fixed."""
 
-    def _one(
-        self,
-        formula: Composition,
-        request: Request,
-        volume_a3_per_atom: float,
-        rigid: set[Gene],
-        rng: np.random.Generator,
-    ) -> Candidate | None:
-        """One crystal of a formula; notes in `rigid` the genes that leave nothing to draw."""
-        patterns = _patterns(self._library, formula.reduced.n_atoms, request.max_atoms, request.spacegroup)
-        for _ in range(TRIES):
-            drawn = _draw(patterns, formula, request, rng)
-            if drawn is None:
-                continue
-            crystal = realise(drawn, volume_a3_per_atom * ROOM, rng)
-            if isinstance(crystal, Verdict) or crystal.n_atoms > request.max_atoms:
-                continue
-            gene = encode_gene(crystal)
-            if isinstance(gene, Verdict) or gene.spacegroup != drawn.spacegroup:
-                continue  # came out more symmetric than drawn, or with atoms on top of each other
-            if gene in rigid:
-                continue
-            if not drawn.n_free:
-                rigid.add(gene)
-            move = f"{drawn.n_units} formula units of {formula} on random coordinates of {drawn.gene}"
-            return Candidate(crystal, Lineage(self.name, move=move, gene=gene))
-        return None
+
+@dataclass(frozen=True, eq=False)
+class _Prior:
+    """The patterns that suit a formula, and the cumulative probability of each."""
+
+    patterns: tuple[WyckoffPattern, ...]
+    cumulative: np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class _Source:
+    """A formula with its expected volume (Å3 per atom) and its patterns."""
+
+    formula: Composition
+    volume_a3_per_atom: float
+    prior: _Prior
+
+
+def _one(source: _Source, request: Request, rigid: set[Gene], rng: np.random.Generator) -> Candidate | None:
+    """One crystal of a formula; notes in `rigid` the genes that leave nothing to draw."""
+    for _ in range(TRIES):
+        drawn = _draw(source.prior, source.formula, request, rng)
+        if drawn is None:
+            continue
+        crystal = realise(drawn, source.volume_a3_per_atom * ROOM, rng)
+        if isinstance(crystal, Verdict) or crystal.n_atoms > request.max_atoms:
+            continue
+        gene = encode_gene(crystal)
+        if isinstance(gene, Verdict) or gene.spacegroup != drawn.spacegroup:
+            continue  # came out more symmetric than drawn, or with atoms on top of each other
+        if gene in rigid:
+            continue
+        if not drawn.n_free:
+            rigid.add(gene)
+        units = f"{drawn.n_units} formula unit{'s' if drawn.n_units > 1 else ''} of {source.formula}"
+        move = f"{units} on random coordinates of the positions {drawn.gene}"
+        return Candidate(crystal, Lineage(RandomSymmetric.name, move=move, gene=gene))
+    return None
 
 
 @dataclass(frozen=True)
@@ -218,32 +230,27 @@ def _distances(
 _IMAGES = np.indices((3, 3, 3)).reshape(3, -1).T - 1
 
 
-@lru_cache(maxsize=4096)
-def _patterns(library: Library, size: int, max_atoms: int, spacegroup: int | None) -> tuple[WyckoffPattern, ...]:
-    """Patterns of the prior with whole formula units of `size` atoms, small enough, of the space group asked for."""
-    return tuple(
+def _prior(library: Library, formula: Composition, request: Request) -> _Prior:
+    """Patterns with whole formula units, small enough, of the space group asked for."""
+    size = formula.reduced.n_atoms
+    patterns = tuple(
         p
         for p in library.wyckoff_prior
         if p.n_atoms % size == 0
-        and p.n_atoms <= max_atoms * lattice_points(p.spacegroup)
-        and spacegroup in {None, p.spacegroup}
+        and p.n_atoms <= request.max_atoms * lattice_points(p.spacegroup)
+        and request.spacegroup in {None, p.spacegroup}
     )
-
-
-@lru_cache(maxsize=4096)
-def _weights(patterns: tuple[WyckoffPattern, ...], size: int) -> np.ndarray[Any, Any]:
     weights = np.array([p.count / (p.n_atoms / size) ** 2 for p in patterns])
-    return weights.cumsum() / weights.sum()
+    return _Prior(patterns, weights.cumsum() / max(float(weights.sum()), 1e-300))
 
 
-def _draw(
-    patterns: tuple[WyckoffPattern, ...], formula: Composition, request: Request, rng: np.random.Generator
-) -> Occupation | None:
+def _draw(prior: _Prior, formula: Composition, request: Request, rng: np.random.Generator) -> Occupation | None:
     """A gene for the formula: from the prior, or, in a demanded space group, also from its bare positions."""
     counts = [n for _, n in formula.reduced.counts]
     elements = tuple(s for s, _ in formula.counts)
-    if patterns:
-        pattern = patterns[int(np.searchsorted(_weights(patterns, sum(counts)), rng.random()))]
+    if prior.patterns:
+        place = int(np.searchsorted(prior.cumulative, rng.random()))
+        pattern = prior.patterns[min(place, len(prior.patterns) - 1)]
         n_units = pattern.n_atoms // sum(counts)
         shares = share_orbits(pattern.letters, pattern.spacegroup, [n * n_units for n in counts], rng)
         if shares is not None:

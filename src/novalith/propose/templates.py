@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from novalith.materials import Candidate, Composition, Crystal, Gene, Lineage, Orbit
+from novalith.materials import Candidate, Composition, Crystal, Gene, Lineage, Verdict
 from novalith.propose.base import Request
 from novalith.propose.oxidation_states import neutral_states
 from novalith.propose.similarity import Counts, ElementSimilarity, mine_elements, read_counts
 from novalith.propose.volumes import VolumeModel, fit_volumes
-from novalith.represent.gene import canonical_gene, primitive, spacegroup_of
+from novalith.represent.gene import encode_gene, primitive
 from novalith.represent.wyckoff import equivalent_letterings, lattice_points
 
 if TYPE_CHECKING:
@@ -47,11 +47,6 @@ class Skeleton:
 
     spacegroup: int
     roles: tuple[RoleOrbits, ...]
-
-    def gene(self, elements: Sequence[str]) -> Gene:
-        """The canonical gene with the given elements on the roles."""
-        orbits = [Orbit(e, m, w) for e, role in zip(elements, self.roles, strict=True) for m, w in role]
-        return canonical_gene(Gene(self.spacegroup, tuple(orbits)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,11 +221,12 @@ def known_keys(table: TemplateTable) -> frozenset[Key]:
 def build(
     table: TemplateTable, ranked: Iterable[Proposal], request: Request, generator: str, score_name: str
 ) -> Iterator[Candidate]:
-    """Realise ranked proposals in their order, each (formula, gene) once, leaving out the known structures themselves.
+    """Realise ranked proposals in their order, each gene once, leaving out the genes of the known structures.
 
     Two known structures may share a gene and differ in their free coordinates; a formula gets the first of them only.
     """
     seen = set(known_keys(table))
+    genes: set[Gene] = set()
     for proposal in ranked:
         key = proposal.key(table)
         if key in seen:
@@ -238,15 +234,17 @@ def build(
         seen.add(key)
         template = table.templates[proposal.template]
         crystal = realise(table, template, proposal.elements)
-        if crystal.n_atoms > request.max_atoms:
+        gene = encode_gene(crystal)  # at the tolerance of this package, whatever the library's was
+        if isinstance(gene, Verdict) or gene in genes or crystal.n_atoms > request.max_atoms:
             continue
-        if request.spacegroup is not None and spacegroup_of(crystal)[0] != request.spacegroup:
-            continue  # after rescaling, a nearly higher symmetry lies within the tolerance
+        if request.spacegroup not in {None, gene.spacegroup}:
+            continue
+        genes.add(gene)
         lineage = Lineage(
             generator=generator,
             move=describe(template, proposal.elements),
             parents=(template.known.id,),
-            gene=table.skeletons[template.skeleton].gene(proposal.elements),
+            gene=gene,
             scores=((score_name, proposal.score),),
         )
         yield Candidate(crystal, lineage)
