@@ -28,7 +28,7 @@ class CellSanity(Rule):
         min_density_g_per_cm3: lowest density (solid hydrogen has 0.09).
         max_density_g_per_cm3: highest density (osmium has 22.6).
         min_length_a: shortest vector between equal sites, Å (beryllium and diamond have 2.2 and 2.5).
-        max_length_a: longest vector of the Niggli-reduced cell, Å.
+        max_length_a: longest vector of the (Minkowski-)reduced cell, Å.
         min_angle_deg: smallest cell angle, degrees; 180 minus it is the largest.
     """
 
@@ -74,10 +74,11 @@ class CellSanity(Rule):
         return ""
 
     def _lengths(self, crystal: Crystal) -> str:
-        from spglib import niggli_reduce
+        from ase.geometry.minkowski_reduction import minkowski_reduce
 
-        reduced = niggli_reduce(np.asarray(crystal.lattice))
-        if reduced is None:
+        try:
+            reduced, _ = minkowski_reduce(np.asarray(crystal.lattice))
+        except RuntimeError:
             return "The cell cannot be reduced; its vectors are degenerate."
         lengths = np.linalg.norm(reduced, axis=1)
         if lengths.min() < self.min_length_a or lengths.max() > self.max_length_a:
