@@ -46,11 +46,11 @@ class Frame:
     @classmethod
     def of(cls, crystal: Crystal, fixed_cell: bool) -> Frame:
         """The frame in which `crystal` is the start."""
-        return cls(np.array(crystal.lattice), crystal.species, fixed_cell)
+        return cls(np.array(crystal.lattice, dtype=np.float64), crystal.species, fixed_cell)
 
     def start(self, crystal: Crystal) -> Array:
         """Give x of the crystal that the frame was made from."""
-        q = np.array(crystal.frac_coords) @ self.lattice
+        q = np.array(crystal.frac_coords, dtype=np.float64) @ self.lattice
         return np.concatenate([q.ravel(), np.zeros(0 if self.fixed_cell else 6)])
 
     def crystal(self, x: Array) -> Crystal | None:

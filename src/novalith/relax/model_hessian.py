@@ -33,8 +33,8 @@ def model_hessian(crystal: Crystal, fixed_cell: bool) -> Array:
     from ase.data import covalent_radii
     from pymatgen.optimization.neighbors import find_points_in_spheres
 
-    lattice = np.array(crystal.lattice)
-    positions = np.array(crystal.frac_coords) @ lattice
+    lattice = np.array(crystal.lattice, dtype=np.float64)
+    positions = np.array(crystal.frac_coords, dtype=np.float64) @ lattice
     i, j, image, r = find_points_in_spheres(
         positions, positions, r=_CUTOFF_A, pbc=np.ones(3, dtype=np.int64), lattice=lattice, tol=1e-8
     )

@@ -25,7 +25,7 @@ from types import TracebackType
 
 from novalith.errors import CorruptDataError, InputError, NovalithError
 from novalith.materials import Crystal
-from novalith.relax.base import Ending, Relaxation
+from novalith.relax.base import Ending, PotentialInfo, Relaxation
 from novalith.relax.potentials import load_potential, potential_info
 from novalith.relax.relaxer import RelaxSettings, relax, without_result
 
@@ -92,8 +92,10 @@ class RelaxationPool:
         self._n_workers = n_workers
         self._task_limit_s = task_limit_s
         self._workers: list[_Worker] = []
+        self._open = False
 
     def __enter__(self) -> RelaxationPool:
+        self._open = True
         self._workers = [self._start() for _ in range(self._n_workers)]
         return self
 
@@ -102,7 +104,17 @@ class RelaxationPool:
     ) -> None:
         for worker in self._workers:
             worker.stop()
-        self._workers = []
+        self._workers, self._open = [], False
+
+    @property
+    def info(self) -> PotentialInfo:
+        """The potential that relaxes."""
+        return self._info
+
+    @property
+    def settings(self) -> RelaxSettings:
+        """When each relaxation stops."""
+        return self._settings
 
     @property
     def worker_pids(self) -> tuple[int, ...]:
@@ -117,7 +129,7 @@ class RelaxationPool:
         Raises:
             CorruptDataError: a worker could not load the potential.
         """
-        if not self._workers:
+        if not self._open:
             raise InputError(
                 "The pool has no workers: use it as a context manager, 'with RelaxationPool(...) as pool'."
             )
@@ -125,20 +137,24 @@ class RelaxationPool:
         again: deque[_Task] = deque()
         try:
             while True:
-                for worker in self._workers:
-                    if worker.task is None:
-                        task = again.popleft() if again else next((_Task(*t) for t in source), None)
-                        self._give(worker, task)
+                while sum(w.task is not None for w in self._workers) < self._n_workers:
+                    task = again.popleft() if again else next((_Task(*t) for t in source), None)
+                    if task is None:
+                        break
+                    self._give(task)
                 if not any(w.task for w in self._workers):
                     return
                 yield from self._collect(again)
         finally:
             for worker in [w for w in self._workers if w.task is not None]:
-                self._replace(worker)
+                self._retire(worker)
 
-    def _give(self, worker: _Worker, task: _Task | None) -> None:
-        if task is None:
-            return
+    def _give(self, task: _Task) -> None:
+        """Hand a task to an idle worker, or to a new one where workers have died."""
+        worker = next((w for w in self._workers if w.task is None), None)
+        if worker is None:
+            worker = self._start()
+            self._workers.append(worker)
         worker.task, worker.since = task, time.monotonic()
         # A worker may have died while idle: its closed wire is met in `_collect`, and the task goes to its successor.
         with suppress(BrokenPipeError, ConnectionResetError):
@@ -157,7 +173,7 @@ class RelaxationPool:
             try:
                 answer = worker.wire.recv()
             except (EOFError, ConnectionResetError):
-                self._replace(worker)
+                self._retire(worker)
                 yield from self._after_death(task, again)
                 continue
             if isinstance(answer, str):
@@ -167,7 +183,7 @@ class RelaxationPool:
         for worker in busy.values():
             if worker.task is not None and time.monotonic() - worker.since >= self._task_limit_s:
                 task = worker.task
-                self._replace(worker)
+                self._retire(worker)
                 reason = f"The relaxation took more than {self._task_limit_s:g} s."
                 yield task.id, without_result(task.crystal, self._info, Ending.TIMED_OUT, reason)
 
@@ -179,9 +195,9 @@ class RelaxationPool:
         reason = f"The worker process died {deaths} times on this crystal; is there enough memory?"
         yield task.id, without_result(task.crystal, self._info, Ending.FAILED, reason)
 
-    def _replace(self, worker: _Worker) -> None:
+    def _retire(self, worker: _Worker) -> None:
         worker.stop()
-        self._workers[self._workers.index(worker)] = self._start()
+        self._workers.remove(worker)
 
     def _start(self) -> _Worker:
         context = multiprocessing.get_context("spawn")

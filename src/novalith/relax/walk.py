@@ -124,7 +124,7 @@ def _outside(crystal: Crystal, windows: Windows) -> str:
     volume = crystal.volume / crystal.n_atoms
     if not low <= volume <= high:
         return f"The volume is {volume:.3g} Å3/atom, outside of {low:g} to {high:g}."
-    lattice = np.array(crystal.lattice)
+    lattice = np.array(crystal.lattice, dtype=np.float64)
     low, high = windows.cell_length_a
     lengths = np.linalg.norm(lattice, axis=1)
     if lengths.min() < low or lengths.max() > high:
@@ -139,7 +139,7 @@ def _shortest_below(crystal: Crystal, lattice: Array, limit_a: float) -> float |
     """The shortest distance where it is below a limit."""
     from pymatgen.optimization.neighbors import find_points_in_spheres
 
-    positions = np.array(crystal.frac_coords) @ lattice
+    positions = np.array(crystal.frac_coords, dtype=np.float64) @ lattice
     first, second, image, distance = find_points_in_spheres(
         positions, positions, r=limit_a, pbc=np.ones(3, dtype=np.int64), lattice=lattice, tol=1e-8
     )

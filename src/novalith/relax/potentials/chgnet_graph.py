@@ -60,8 +60,8 @@ class Graph:
 
 def build_graph(crystal: Crystal) -> Graph:
     """List the bonds and angles of a crystal."""
-    lattice = np.array(crystal.lattice)
-    frac_coords = np.array(crystal.frac_coords)
+    lattice = np.array(crystal.lattice, dtype=np.float64)
+    frac_coords = np.array(crystal.frac_coords, dtype=np.float64)
     positions = frac_coords @ lattice
     center, neighbour, image, length = find_points_in_spheres(
         positions,
