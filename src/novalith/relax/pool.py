@@ -75,6 +75,10 @@ class RelaxationPool:
         n_workers: processes to run.
         task_limit_s: wall clock limit of one task, generous: results must not depend on the speed of the machine.
 
+    Attributes:
+        info: name, version and energy scale of the potential.
+        settings: as given.
+
     Raises:
         UnknownNameError: no potential has this name.
         InputError: `n_workers` or `task_limit_s` is not positive.
@@ -87,8 +91,8 @@ class RelaxationPool:
             raise InputError(f"n_workers is {n_workers}; expected at least 1.")
         if not task_limit_s > 0:
             raise InputError(f"task_limit_s is {task_limit_s}; expected a positive number of seconds.")
-        self._info = potential_info(potential)
-        self._settings = settings
+        self.info = potential_info(potential)
+        self.settings = settings
         self._n_workers = n_workers
         self._task_limit_s = task_limit_s
         self._workers: list[_Worker] = []
@@ -109,12 +113,12 @@ class RelaxationPool:
     @property
     def info(self) -> PotentialInfo:
         """The potential that relaxes."""
-        return self._info
+        return self.info
 
     @property
     def settings(self) -> RelaxSettings:
         """When each relaxation stops."""
-        return self._settings
+        return self.settings
 
     @property
     def worker_pids(self) -> tuple[int, ...]:
@@ -185,7 +189,7 @@ class RelaxationPool:
                 task = worker.task
                 self._retire(worker)
                 reason = f"The relaxation took more than {self._task_limit_s:g} s."
-                yield task.id, without_result(task.crystal, self._info, Ending.TIMED_OUT, reason)
+                yield task.id, without_result(task.crystal, self.info, Ending.TIMED_OUT, reason)
 
     def _after_death(self, task: _Task, again: deque[_Task]) -> Iterator[tuple[str, Relaxation]]:
         deaths = task.deaths + 1
@@ -193,7 +197,7 @@ class RelaxationPool:
             again.append(_Task(task.id, task.crystal, deaths))
             return
         reason = f"The worker process died {deaths} times on this crystal; is there enough memory?"
-        yield task.id, without_result(task.crystal, self._info, Ending.FAILED, reason)
+        yield task.id, without_result(task.crystal, self.info, Ending.FAILED, reason)
 
     def _retire(self, worker: _Worker) -> None:
         worker.stop()
@@ -203,7 +207,7 @@ class RelaxationPool:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         process = context.Process(
-            target=_serve, args=(theirs, self._info.name, self._settings), name="novalith-relax", daemon=True
+            target=_serve, args=(theirs, self.info.name, self.settings), name="novalith-relax", daemon=True
         )
         with _environment(WORKER_ENVIRONMENT):
             process.start()
