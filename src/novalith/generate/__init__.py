@@ -1,0 +1,1 @@
+"""Generators: arrays and an optional condition in, arrays out."""

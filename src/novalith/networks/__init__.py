@@ -1,0 +1,1 @@
+"""Plain torch modules: no loss, no files, no chemistry."""

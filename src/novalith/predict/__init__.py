@@ -1,0 +1,1 @@
+"""Predictors: a value never travels without its uncertainty."""

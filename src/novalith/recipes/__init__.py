@@ -1,0 +1,1 @@
+"""Published methods, one a file: representation + network + generator + defaults + reference."""
