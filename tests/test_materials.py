@@ -110,6 +110,7 @@ def test_identity_is_content():
     moved = Crystal.from_arrays(one.lattice, one.species, [(0, 0, 0), (0.5, 0.5, 0.51)])
     assert moved.content_id != one.content_id
     assert Candidate(one, Lineage("a")) == Candidate(one, Lineage("b"))
+    assert Candidate(one, Lineage("a")).id == f"NaCl-{one.content_id[:10]}"
 
 
 def test_genes_that_differ_in_elements_share_their_skeleton():

@@ -552,8 +552,10 @@ class Candidate:
     @property
     def id(self) -> str:
         """Slug of the reduced formula (without brackets) and a hash of the content: never an order number."""
-        counts = self.crystal.composition.reduced.counts
-        return "".join(f"{s}{n if n > 1 else ''}" for s, n in counts) + f"-{self.crystal.content_id[:10]}"
+        composition = self.crystal.composition.reduced
+        counts = dict(composition.counts)
+        order = dict.fromkeys(re.findall("[A-Z][a-z]?", composition.formula))
+        return "".join(f"{s}{counts[s] if counts[s] > 1 else ''}" for s in order) + f"-{self.crystal.content_id[:10]}"
 
     def with_score(self, name: str, value: float) -> Candidate:
         """A copy whose lineage carries one score more."""

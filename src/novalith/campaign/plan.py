@@ -22,8 +22,8 @@ from novalith.propose.request import parse_request
 HULL_MODES = ("table", "same-potential")
 POTENTIALS = ("chgnet",)
 
-#: Relaxations of a campaign unless the user says otherwise: about eight minutes on two cores for cells of ten atoms.
-DEFAULT_BUDGET = 120
+#: Relaxations of a campaign unless the user says otherwise: about five minutes on two cores for cells of fifteen atoms.
+DEFAULT_BUDGET = 240
 
 
 @dataclass(frozen=True)

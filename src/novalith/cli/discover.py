@@ -13,7 +13,7 @@ def command(
     system: str = typer.Argument(help="Chemical system (Li-Sn-S-Cl) or formula (Li4SnS4)."),
     out: Path = typer.Option(..., help="Campaign folder; the same command in the same folder goes on from there."),
     generators: str = typer.Option("", help="Proposers, comma-separated; all by default."),
-    budget: int = typer.Option(0, help="Number of relaxations; 0 means the default (120)."),
+    budget: int = typer.Option(0, help="Number of relaxations; 0 means the default (240)."),
     hull: str = typer.Option("table", help="Competing phases: 'table' or 'same-potential'."),
     require: str = typer.Option("", help="Elements that every candidate must hold."),
     deny: str = typer.Option("", help="Elements that no candidate may hold."),
