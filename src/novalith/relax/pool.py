@@ -25,7 +25,7 @@ from types import TracebackType
 
 from novalith.errors import CorruptDataError, InputError, NovalithError
 from novalith.materials import Crystal
-from novalith.relax.base import Ending, PotentialInfo, Relaxation
+from novalith.relax.base import Ending, Relaxation
 from novalith.relax.potentials import load_potential, potential_info
 from novalith.relax.relaxer import RelaxSettings, relax, without_result
 
@@ -109,16 +109,6 @@ class RelaxationPool:
         for worker in self._workers:
             worker.stop()
         self._workers, self._open = [], False
-
-    @property
-    def info(self) -> PotentialInfo:
-        """The potential that relaxes."""
-        return self.info
-
-    @property
-    def settings(self) -> RelaxSettings:
-        """When each relaxation stops."""
-        return self.settings
 
     @property
     def worker_pids(self) -> tuple[int, ...]:
