@@ -32,6 +32,21 @@ def cumulative_shares(compositions: Sequence[Composition]) -> NDArray[np.float32
     return np.cumsum(shares, axis=1)
 
 
+def exchanged_elements(composition: Composition, others: NDArray[np.float32]) -> NDArray[np.int64]:
+    """How many elements must at least be exchanged to get from the elements of one to those of each other row."""
+    present = np.diff(others, axis=1, prepend=0) > 1e-6
+    mine = np.diff(cumulative_shares([composition])[0], prepend=0) > 1e-6
+    shared = present[:, mine].sum(axis=1)
+    return np.asarray(np.maximum(present.sum(axis=1), mine.sum()) - shared)
+
+
+def nearest_composition(composition: Composition, others: NDArray[np.float32]) -> int:
+    """The row of `cumulative_shares` with the fewest elements exchanged and, among those, the least distance."""
+    exchanged = exchanged_elements(composition, others)
+    rows = np.flatnonzero(exchanged == exchanged.min())
+    return int(rows[np.argmin(composition_distances(composition, others[rows]))])
+
+
 def composition_distances(composition: Composition, others: NDArray[np.float32]) -> NDArray[np.float32]:
     """Distance of one composition to each row of `cumulative_shares`."""
     return np.abs(others - cumulative_shares([composition])[0]).sum(axis=1)

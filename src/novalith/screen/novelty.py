@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from novalith.materials import Composition, Crystal, Gene
-from novalith.screen.composition_distance import composition_distances, cumulative_shares, scale_distance
+from novalith.screen.composition_distance import cumulative_shares, nearest_composition, scale_distance
 from novalith.screen.duplicates import Reduced, rms_distance
 from novalith.screen.formula_table import element_keys, read_formulas
 from novalith.screen.tolerances import MATCHER_ANGLE_DEG, MATCHER_LTOL, MATCHER_STOL
@@ -140,16 +140,15 @@ class NoveltyIndex:
         return (HULL_TABLE, library.hull_energies), (REPORTED, library.reported), (OQMD, library.oqmd)
 
     def _nearest(self, composition: Composition) -> tuple[str, str]:
-        """Id (or list) and formula of the nearest known composition: of the same elements where there is one."""
+        """Id (or list) and formula of the nearest known composition: of the same elements, or of most of them."""
         ids, formulas, shares = self._with_structures
         same = self._in_system(composition)
         if same:
-            rows = composition_distances(composition, cumulative_shares([c for _, c in same]))
-            nearest, other = same[int(np.argmin(rows))]
+            nearest, other = same[nearest_composition(composition, cumulative_shares([c for _, c in same]))]
             return nearest, other.formula
         if not ids:
             return "", ""
-        row = int(np.argmin(composition_distances(composition, shares)))
+        row = nearest_composition(composition, shares)
         return ids[row], formulas[row]
 
     @cached_property
@@ -187,8 +186,7 @@ class NoveltyIndex:
         kin = self._by_skeleton.get(gene.skeleton, []) if gene else []
         if not kin:
             return ""
-        rows = composition_distances(crystal.composition, cumulative_shares([k.crystal.composition for k in kin]))
-        nearest = kin[int(np.argmin(rows))]
+        nearest = kin[nearest_composition(crystal.composition, cumulative_shares([k.crystal.composition for k in kin]))]
         return f"Its arrangement is that of {nearest.crystal.composition.formula} ({nearest.id})."
 
     @cached_property
