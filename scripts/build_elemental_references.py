@@ -94,7 +94,7 @@ def build(sdist: Path, n_workers: int) -> dict[str, object]:
         POTENTIAL: {"version": info.version, "energies_ev_per_atom": energies, "left_out": left_out},
         "materials-project": {
             "version": "MP-PBE table of matcalc 0.7.0",
-            "energies_ev_per_atom": {s: e for s, e in sorted((dft | borrowed).items(), key=by_number)},
+            "energies_ev_per_atom": dict(sorted((dft | borrowed).items(), key=by_number)),
             "taken_from_the_potential": sorted(borrowed),
         },
     }
