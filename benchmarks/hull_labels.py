@@ -4,7 +4,7 @@ NOVALITH_DATA names the folder with mp_structures.parquet (material_id, formula,
 e_above_hull). The hull code is given formulas and formation energies; labels meet its answers when they are counted.
 
 Assumptions
-- The table is of 2018, the labels of 2021 and later. The table is moved to the MP2020 scale by composition. Phases and
+- The table is of 2018, the labels of 2021 and later. The build moved the table to the MP2020 scale. Phases and
   polymorphs that were added since are not in the table: rows unstable only because of them are found stable.
 - strict: a row's formation energy on the hull of all table phases, its own formula included. One crystal differs by
   some meV/atom between the releases, which decides many rows at a limit of 1 meV/atom.
@@ -29,7 +29,6 @@ import numpy as np
 import pandas as pd
 
 from novalith.data.library import Library
-from novalith.data.mp2020 import legacy_to_mp2020
 from novalith.materials import Composition
 from novalith.relax.base import MP2020_PBE
 from novalith.stability.hull import ConvexHull, Phase
@@ -83,7 +82,7 @@ def release_noise(newer: Mapping[str, Phase], library: Library) -> float:
     """How much one formula's lowest energy differs between the releases, 90th percentile, eV/atom."""
     table = library.hull_energies
     differences = [
-        abs(p.formation_energy_ev_per_atom - table[f] - legacy_to_mp2020(p.composition.reduced))
+        abs(p.formation_energy_ev_per_atom - table[f])
         for f, p in sorted(newer.items())[::10]
         if f in table and len(p.composition.counts) > 1
     ]
@@ -111,7 +110,7 @@ def run(library: Library, seeds: Sequence[int], n_rows: int, folder: Path) -> li
     knowns = without_labels(frame)
     labelled = np.flatnonzero(frame.e_above_hull.notna())
     labels = frame.e_above_hull.to_numpy()
-    print(f"{len(labelled)} labelled rows; table of {len(library.hull_energies)} formulas moved to the MP2020 scale.")
+    print(f"{len(labelled)} labelled rows; table of {len(library.hull_energies)} formulas.")
     print(__doc__)
     newer = newest(knowns)
     noise = release_noise(newer, library)

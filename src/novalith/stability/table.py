@@ -7,9 +7,9 @@ Project CHGNet's static formation energies differed from DFT's by 0.086 eV/atom 
 error of 0.05 to 0.09 eV/atom in every energy above a table hull, and look at same-potential hulls (where part of the
 error cancels) before believing smaller differences.
 
-The published table carries the corrections of the Materials Project before 2021; `novalith.data.mp2020` moves each
-energy to the present scale here, where table energies become phases. Without that step a sulfide would be 0.08 eV/atom
-too stable and a bromide 0.26 eV/atom too unstable (NaBr) beside CHGNet's energies.
+The published table carries the corrections of the Materials Project before 2021; the build of the bundled table moved
+each energy to the present scale (`novalith.data.mp2020`). Without that step a sulfide such as Na2S would be 0.05 eV/atom
+too stable and NaBr 0.27 eV/atom too unstable beside CHGNet's energies.
 
 The table holds the lowest formation energy of each reduced formula, so polymorphs are not told apart.
 """
@@ -20,7 +20,6 @@ import re
 from functools import lru_cache
 
 from novalith.data.library import Library
-from novalith.data.mp2020 import legacy_to_mp2020
 from novalith.materials import Composition, PhaseField
 from novalith.relax.base import MP2020_PBE
 from novalith.stability.hull import ELEMENT_ID, Phase
@@ -35,14 +34,8 @@ def table_phases(library: Library, field: PhaseField) -> tuple[Phase, ...]:
     elements = [Phase(Composition(((s, 1),)), 0.0, ELEMENT_ID, MP2020_PBE) for s in field.elements]
     wanted = set(field.elements)
     formulas = [f for f in energies if len(_elements_of(f)) > 1 and _elements_of(f) <= wanted]
-    compounds = [_phase(f, energies[f]) for f in formulas]
+    compounds = [Phase(Composition.parse(f), energies[f], TABLE_ID, MP2020_PBE) for f in formulas]
     return tuple(sorted([*elements, *compounds], key=lambda p: p.composition.formula))
-
-
-def _phase(formula: str, legacy_ev_per_atom: float) -> Phase:
-    composition = Composition.parse(formula)
-    energy = legacy_ev_per_atom + legacy_to_mp2020(composition)
-    return Phase(composition, energy, TABLE_ID, MP2020_PBE)
 
 
 @lru_cache(maxsize=200_000)
