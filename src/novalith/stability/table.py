@@ -8,7 +8,7 @@ error of 0.05 to 0.09 eV/atom in every energy above a table hull, and look at sa
 error cancels) before believing smaller differences.
 
 The published table carries the corrections of the Materials Project before 2021; the build of the bundled table moved
-each energy to the present scale (`novalith.data.mp2020`). Without that step a sulfide such as Na2S would be 0.05 eV/atom
+each energy to the present scale (`novalith.data.mp2020`). Without that step Na2S would be 0.05 eV/atom
 too stable and NaBr 0.27 eV/atom too unstable beside CHGNet's energies.
 
 The table holds the lowest formation energy of each reduced formula, so polymorphs are not told apart.
