@@ -80,7 +80,7 @@ def read_counts(formula: str) -> Counts:
 
 @cache
 def ion_similarity() -> tuple[dict[str, int], np.ndarray[Any, Any]]:
-    """Index of each ion ("Fe3+") and the matrix of log-similarities of Hautier's table."""
+    """Index of each ion ("Fe3+", "Na1+") and the matrix of log-similarities of Hautier's table."""
     from pymatgen.core import structure_prediction
 
     path = Path(structure_prediction.__file__).parent / "data" / "lambda.json"
@@ -107,7 +107,6 @@ def ion_cube() -> np.ndarray[Any, Any]:
 
 
 def ion_name(symbol: str, state: float) -> str:
-    """As the ion table spells it: "Na+", "Fe3+", "O2-"; a mean state is rounded to the nearest whole one."""
+    """As the ion table spells it: "Na1+", "Fe3+", "O2-"; a mean state is rounded to the nearest whole one."""
     whole = round(state)
-    size = "" if abs(whole) == 1 else str(abs(whole))
-    return f"{symbol}{size}{'-' if whole < 0 else '+'}"
+    return f"{symbol}{abs(whole)}{'-' if whole < 0 else '+'}"

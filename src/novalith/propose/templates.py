@@ -172,16 +172,16 @@ def states_of(composition: Composition) -> tuple[tuple[str, float], ...] | None:
 
 
 def realise(table: TemplateTable, template: Template, elements: Sequence[str]) -> Crystal:
-    """The template's primitive cell with new elements on its roles, at the volume expected for them.
+    """The template with new elements on its roles, at the volume expected for them, in its primitive cell.
 
-    The volume is the template's times the ratio of the model's volumes of the two compositions.
+    The volume is the template's times the ratio of the model's volumes of the two compositions. Symmetry is sought
+    after rescaling: a template that is nearly of a higher symmetry may reach it in a smaller cell.
     """
     new_name = dict(zip(template.elements, elements, strict=True))
-    cell = primitive(template.known.crystal)
+    cell = template.known.crystal
     species = [new_name[s] for s in cell.species]
-    old, new = cell.composition, Composition.from_species(species)
-    stretch = (table.volumes.volume(new) / table.volumes.volume(old)) ** (1 / 3)
-    return Crystal.from_arrays(np.array(cell.lattice) * stretch, species, cell.frac_coords)
+    ratio = table.volumes.volume(Composition.from_species(species)) / table.volumes.volume(cell.composition)
+    return primitive(Crystal.from_arrays(np.array(cell.lattice) * ratio ** (1 / 3), species, cell.frac_coords))
 
 
 @dataclass(frozen=True)
