@@ -1,0 +1,1 @@
+"""Figures as SVG text: functions from data to a picture, crisp on screen and on paper, without any script."""
