@@ -79,10 +79,6 @@ def charge_runs(states: tuple[int, ...], n: int, mixed: bool) -> tuple[Run, ...]
     return as_runs(fold(states, n), step)
 
 
-def _side(states: tuple[int, ...], sign: int) -> tuple[int, ...]:
-    return tuple(sorted(sign * s for s in states if sign * s >= 0))
-
-
 def reachable(parts: Sequence[tuple[int, int]], states: StateSet, mixed_valence: bool) -> tuple[int, int]:
     """All reachable charges of a formula as (bits, offset): charge q is bit q + offset.
 
@@ -119,15 +115,12 @@ def pauling_cuts(
     Returns:
         P_0 ... P_k, N_0 ... N_k, and the allowed j.
     """
-    runs = [
-        [charge_runs(_side(states.states[z], sign), n, mixed_valence and states.may_mix[z]) for z, n in parts]
-        for sign in (1, -1)
-    ]
+    mixes = [mixed_valence and states.may_mix[z] for z, _ in parts]
     cations, anions = [1], [1]
-    for part in runs[0]:
-        cations.append(dilate(cations[-1], part))
-    for part in reversed(runs[1]):
-        anions.append(dilate(anions[-1], part))
+    for (z, n), mixed in zip(parts, mixes, strict=True):
+        cations.append(dilate(cations[-1], charge_runs(states.cation_states[z], n, mixed)))
+    for (z, n), mixed in zip(reversed(parts), reversed(mixes), strict=True):
+        anions.append(dilate(anions[-1], charge_runs(states.anion_states[z], n, mixed)))
     chi = [states.electronegativity[z] for z, _ in parts]
     cuts = [j for j in range(len(parts) + 1) if j in (0, len(parts)) or chi[j - 1] != chi[j]]
     return cations, anions[::-1], cuts
@@ -158,11 +151,11 @@ class Kernel:
         self.has_states = np.array([bool(s) for s in states.states])
         self.is_metal = np.array(states.is_metal)
         self.may_mix = np.array(states.may_mix)
-        self._cation = _shift_table([_side(s, 1) for s in states.states])
-        self._anion = _shift_table([_side(s, -1) for s in states.states])
+        self._cation = _shift_table(states.cation_states)
+        self._anion = _shift_table(states.anion_states)
         self._low = np.array([s[0] if s else 0 for s in states.states], dtype=np.int64)
         self._high = np.array([s[-1] if s else 0 for s in states.states], dtype=np.int64)
-        sides = [[_side(s, sign) for s in states.states] for sign in (1, -1)]
+        sides = (states.cation_states, states.anion_states)
         # Smallest and largest charge an atom adds on either side; one that cannot stand there is out of reach.
         self._least = np.array([[s[0] if s else _NO_STATE for s in side] for side in sides], dtype=np.int64)
         self._most = np.array([[s[-1] if s else -_NO_STATE for s in side] for side in sides], dtype=np.int64)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files
 
 from novalith.errors import UnknownNameError
@@ -44,6 +44,16 @@ class StateSet:
     electronegativity: tuple[float | None, ...]
     is_metal: tuple[bool, ...]
     may_mix: tuple[bool, ...]
+
+    @cached_property
+    def cation_states(self) -> tuple[tuple[int, ...], ...]:
+        """The states that are not negative."""
+        return tuple(tuple(s for s in states if s >= 0) for states in self.states)
+
+    @cached_property
+    def anion_states(self) -> tuple[tuple[int, ...], ...]:
+        """The magnitudes of the states that are not positive, sorted."""
+        return tuple(tuple(-s for s in reversed(states) if s <= 0) for states in self.states)
 
 
 @cache
