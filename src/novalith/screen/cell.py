@@ -25,7 +25,7 @@ class CellSanity(Rule):
     Attributes:
         min_volume_a3_per_atom: smallest volume per atom, Å3 (diamond has 5.7).
         max_volume_a3_per_atom: largest volume per atom, Å3 (caesium has 117).
-        min_density_g_per_cm3: lowest density (solid hydrogen has 0.09).
+        min_density_g_per_cm3: lowest density (solid hydrogen has 0.09, helium relaxed without dispersion 0.04).
         max_density_g_per_cm3: highest density (osmium has 22.6).
         min_length_a: shortest cell vector, Å (beryllium and diamond have 2.2 and 2.5).
         max_spacing_a: largest spacing of lattice planes of a cell axis, Å.
@@ -34,7 +34,7 @@ class CellSanity(Rule):
 
     min_volume_a3_per_atom: float = 3.0
     max_volume_a3_per_atom: float = 200.0
-    min_density_g_per_cm3: float = 0.05
+    min_density_g_per_cm3: float = 0.02
     max_density_g_per_cm3: float = 25.0
     min_length_a: float = 1.5
     max_spacing_a: float = 100.0
