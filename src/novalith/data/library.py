@@ -12,11 +12,11 @@ attribute               content                                                 
 ======================  ============================================================  ==========================
 
 The Wyckoff prior counts, over 88,678 crystals, how often a space group, a number of atoms and a list of Wyckoff letters
-occur together. It holds no element, no formula, no cell and no coordinate, so a hidden material cannot be recovered from
-it; that some crystal used a pattern is all it says.
+occur together. It holds no element, no formula, no cell and no coordinate, so a hidden material cannot be recovered
+from it; that some crystal used a pattern is all it says.
 
-Every table is read when it is first asked for and kept by the `Library` that asked. Nothing is kept by this module, so a
-library that hides cannot see through one that does not. The tables and their units are described by their cards
+Every table is read when it is first asked for and kept by the `Library` that asked. Nothing is kept by this module, so
+a library that hides cannot see through one that does not. The tables and their units are described by their cards
 (`novalith.data.cards`).
 """
 
@@ -44,9 +44,9 @@ __all__ = ["BUNDLE", "Hidden", "KnownStructure", "Library", "WyckoffPattern"]
 #: Where the tables lie.
 BUNDLE = Path(__file__).parent / "bundle"
 
-#: Units of the stored whole numbers. Coordinates are counted in parts of the cell edge that make 1/3, 1/8 and 1/12 exact.
-LENGTH_UNIT_A, ANGLE_UNIT_DEG, COORDINATE_UNIT = 1e-5, 1e-5, 1 / 1_200_000
-HULL_UNIT_EV, OQMD_UNIT_EV = 1e-4, 1e-3
+#: The tables store whole numbers of these parts; 1/3, 1/8 and 1/12 of a cell edge are whole.
+LENGTH_PARTS_PER_A, ANGLE_PARTS_PER_DEG, COORDINATE_PARTS = 100_000, 100_000, 1_200_000
+HULL_PARTS_PER_EV, OQMD_PARTS_PER_EV = 10_000, 1_000
 
 #: Columns of the table of structures that are not properties.
 _GEOMETRY = frozenset("id formula a b c alpha beta gamma sites coordinates spacegroup orbits".split())
@@ -119,7 +119,7 @@ class Library:
     @cached_property
     def hull_energies(self) -> Mapping[str, float]:
         """Reduced formula -> lowest formation energy in the Materials Project, eV/atom, MP2020-corrected PBE."""
-        return self._energies("hull.parquet", HULL_UNIT_EV)
+        return self._energies("hull.parquet", HULL_PARTS_PER_EV)
 
     @cached_property
     def reported(self) -> frozenset[str]:
@@ -129,8 +129,8 @@ class Library:
 
     @cached_property
     def oqmd(self) -> Mapping[str, float]:
-        """Reduced formula -> lowest formation energy in OQMD, eV/atom, on OQMD's own scale: for novelty, not for hulls."""
-        return self._energies("oqmd.parquet", OQMD_UNIT_EV)
+        """Reduced formula -> lowest formation energy in OQMD, eV/atom, on its own scale: for novelty, not for hulls."""
+        return self._energies("oqmd.parquet", OQMD_PARTS_PER_EV)
 
     @cached_property
     def wyckoff_prior(self) -> tuple[WyckoffPattern, ...]:
@@ -160,10 +160,10 @@ class Library:
     def _hides(self, formula: str, id_: str | None = None) -> bool:
         return bool(self.hidden) and self.hidden.hides_reduced(formula, id_)
 
-    def _energies(self, file: str, unit_ev: float) -> Mapping[str, float]:
+    def _energies(self, file: str, parts_per_ev: int) -> Mapping[str, float]:
         table = _read(file)
         formulas, energies = table["formula"].to_pylist(), table["formation_energy"].to_numpy()
-        values = np.round(energies * unit_ev, 6).tolist()
+        values = (energies / parts_per_ev).tolist()
         return MappingProxyType({f: e for f, e in zip(formulas, values, strict=True) if not self._hides(f)})
 
 
@@ -199,13 +199,14 @@ def _known_structures(table: Table, rows: Sequence[int]) -> Iterator[KnownStruct
     """The crystals of some rows."""
     column = {name: table[name].to_pylist() for name in ("id", "formula", "sites", "spacegroup", "orbits")}
     lattices = _lattices(
-        np.stack([table[n].to_numpy() for n in ("a", "b", "c")], axis=1) * LENGTH_UNIT_A,
-        np.stack([table[n].to_numpy() for n in ("alpha", "beta", "gamma")], axis=1) * ANGLE_UNIT_DEG,
+        np.stack([table[n].to_numpy() for n in ("a", "b", "c")], axis=1) / LENGTH_PARTS_PER_A,
+        np.stack([table[n].to_numpy() for n in ("alpha", "beta", "gamma")], axis=1) / ANGLE_PARTS_PER_DEG,
     )
     coordinates = table["coordinates"].combine_chunks()
     offsets = coordinates.offsets.to_numpy()
-    positions = coordinates.values.to_numpy() * COORDINATE_UNIT
+    positions = coordinates.values.to_numpy() / COORDINATE_PARTS
     properties = {name: table[name].to_pylist() for name in table.column_names if name not in _GEOMETRY}
+    orbits = {text: _orbit(text) for i in rows for text in column["orbits"][i].split()}
     for i in rows:
         try:
             yield KnownStructure(
@@ -215,7 +216,7 @@ def _known_structures(table: Table, rows: Sequence[int]) -> Iterator[KnownStruct
                     _species(column["sites"][i]),
                     positions[offsets[i] : offsets[i + 1]].reshape(-1, 3).tolist(),
                 ),
-                gene=Gene(column["spacegroup"][i], tuple(_orbit(text) for text in column["orbits"][i].split())),
+                gene=Gene(column["spacegroup"][i], tuple(orbits[text] for text in column["orbits"][i].split())),
                 formula=column["formula"][i],
                 properties=MappingProxyType({n: v[i] for n, v in properties.items() if v[i] is not None}),
             )
