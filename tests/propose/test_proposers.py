@@ -8,7 +8,7 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from novalith.data.library import Library
+from novalith.data.library import Hidden, Library
 from novalith.errors import InputError, UnknownNameError
 from novalith.materials import Candidate, Composition, PhaseField
 from novalith.propose.base import Request
@@ -101,15 +101,18 @@ def test_prototypes_take_formulas_in_turn(small_library: Library) -> None:
     assert made == ["LiF", "BeO"] * 3
 
 
-@pytest.mark.parametrize(("formula", "edge"), [("KBr", 6.71), ("CaO", 4.84), ("ZnSe", 5.74), ("BaTiO3", 4.04)])
-def test_volumes_lie_within_fifteen_percent_of_hidden_ones(
-    formula: str, edge: float, small_library: Library, small_library_without: Callable[[str], Library]
-) -> None:
-    truth = next(k.crystal for k in small_library.structures if k.formula == formula)
-    candidates = first("substitution", small_library_without(formula), parse_request(formula), 10)
-    same = [c.crystal for c in candidates if spacegroup_of(c.crystal) == spacegroup_of(truth)]
-    assert same[0].volume == pytest.approx(truth.volume, rel=0.15)
-    assert truth.volume == pytest.approx(edge**3 / (1 if formula == "BaTiO3" else 4))
+def test_volumes_lie_within_fifteen_percent_of_hidden_ones(library: Library) -> None:
+    formulas = ("KBr", "MgO", "GaAs", "LiF", "BaTiO3", "MgTiO3", "LiCoO2", "Cu2O", "CaF2", "ZnTe")
+    hidden = Library(Hidden(formulas=frozenset(formulas)))
+    compared = []
+    for formula in formulas:
+        truths = [k.crystal for k in library.structures if k.formula == formula]
+        for candidate in first("substitution", hidden, parse_request(formula), 5):
+            same = [t for t in truths if encode_gene(t) == candidate.lineage.gene]
+            compared += [candidate.crystal.volume / candidate.crystal.n_atoms / (t.volume / t.n_atoms) for t in same]
+    assert len(compared) >= 5
+    within = [abs(ratio - 1) < 0.15 for ratio in compared]
+    assert np.mean(within) >= 0.85, compared
 
 
 def test_random_crystals_keep_their_atoms_apart_and_their_volume(library: Library) -> None:
@@ -123,13 +126,13 @@ def test_random_crystals_keep_their_atoms_apart_and_their_volume(library: Librar
 
 
 def test_random_crystals_follow_the_prior(small_library: Library) -> None:
-    """Of the three patterns with two equal elements, two are drawn in proportion to count / Z**2."""
-    candidates = first("random-symmetric", small_library, parse_request("LiF"), 200)
+    """Patterns of two orbits for a formula of two elements: each is used, the rigid ones until they are exhausted."""
+    candidates = first("random-symmetric", small_library, parse_request("LiF"), 80)
     groups = [c.lineage.gene.spacegroup for c in candidates if c.lineage.gene]
     assert set(groups) == {62, 194, 225}
     assert groups.count(225) == 1  # nothing is free there, and either element may be called a
     assert groups.count(194) == 2  # Li on a or on c
-    assert groups.count(62) > 150
+    assert groups.count(62) == 77
 
 
 def test_unknown_and_repeated_names_are_refused(small_library: Library) -> None:

@@ -27,7 +27,7 @@ from novalith.propose.base import Evaluation, Proposer, Request
 from novalith.propose.formulas import formulas_of
 from novalith.propose.occupations import Letters, draw_orbits, formula_units, share_orbits
 from novalith.propose.templates import template_table
-from novalith.represent.gene import encode_gene, primitive
+from novalith.represent.gene import canonical_gene, encode_gene, primitive
 from novalith.represent.wyckoff import lattice_points, wyckoff_positions, wyckoff_sites
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def _one(source: _Source, request: Request, rigid: set[Gene], rng: np.random.Gen
     """One crystal of a formula; notes in `rigid` the genes that leave nothing to draw."""
     for _ in range(TRIES):
         drawn = _draw(source.prior, source.formula, request, rng)
-        if drawn is None:
+        if drawn is None or (not drawn.n_free and canonical_gene(drawn.gene) in rigid):
             continue
         crystal = realise(drawn, source.volume_a3_per_atom * ROOM, rng)
         if isinstance(crystal, Verdict) or crystal.n_atoms > request.max_atoms:
@@ -107,8 +107,6 @@ def _one(source: _Source, request: Request, rigid: set[Gene], rng: np.random.Gen
         gene = encode_gene(crystal)
         if isinstance(gene, Verdict) or gene.spacegroup != drawn.spacegroup:
             continue  # came out more symmetric than drawn, or with atoms on top of each other
-        if gene in rigid:
-            continue
         if not drawn.n_free:
             rigid.add(gene)
         units = f"{drawn.n_units} formula unit{'s' if drawn.n_units > 1 else ''} of {source.formula}"
