@@ -114,7 +114,8 @@ class Plan:
                 f"The plan has the keys {sorted(set(record) ^ known)} too many or too few; "
                 "it was written by another version of novalith or edited by hand."
             )
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in record.items()})
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in record.items()}
+        return cls(**values)
 
 
 def _toml(value: object) -> str:
