@@ -27,7 +27,7 @@ def one_by_one(text: str):
 @example(["", ""])
 @example(["(NaCl", "KCl)", "K(Cl)"])
 @example(["Na((Cl)2)3", "Na(Cl2)(O)3", "Ca(OH)2(Cl)", "()2Na", "Na()", "(2Na)"])
-@example(["CH3CH2OH", "Po3", "(Po)3", "NaPo2", "O00", "O02"])
+@example(["CH3CH2OH", "Po3", "(Po)3", "NaPo2", "O00", "O02", "NaNa100000"])
 @settings(max_examples=300, deadline=None)
 def test_every_formula_reads_as_it_does_alone(formulas):
     table = read_formulas(formulas)

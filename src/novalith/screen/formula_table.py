@@ -121,7 +121,10 @@ def _read_plain(
     doubtful[rows[suspicious]] = True
     doubtful[np.bincount(rows, minlength=len(formulas)) > _MAX_ELEMENTS] = True
     keep = ~doubtful[rows]
-    return *_merge_repeats(rows[keep], z[keep], n[keep]), doubtful
+    rows, z, n = _merge_repeats(rows[keep], z[keep], n[keep])
+    doubtful[rows[n > MAX_COUNT]] = True  # too many only when added up
+    keep = ~doubtful[rows]
+    return rows[keep], z[keep], n[keep], doubtful
 
 
 def _amounts(
