@@ -150,6 +150,15 @@ def _read_field(text: str, where: str) -> PhaseField:
         field = PhaseField.parse(text)
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
+    return check_arity(field, where)
+
+
+def check_arity(field: PhaseField, where: str) -> PhaseField:
+    """Return the field if it has no more than `MAX_ARITY` elements.
+
+    Raises:
+        InputError: it has more.
+    """
     if len(field) > MAX_ARITY:
         raise InputError(
             f"{where}: {field} has {len(field)} elements; a field may have 1 to {MAX_ARITY}. "

@@ -187,11 +187,13 @@ class _Run:
             self.optimiser.step()
             self.schedule.step()
             total += value.item()
-            self._update_average()
+            if self.settings.averaging:
+                self._update_average(self.settings.averaging)
+        if not self.settings.averaging:
+            self._update_average(0.0)
         return total / len(batches)
 
-    def _update_average(self) -> None:
-        keep = self.settings.averaging
+    def _update_average(self, keep: float) -> None:
         for name, tensor in self.module.state_dict().items():
             if keep and tensor.is_floating_point():
                 self.average[name].mul_(keep).add_(tensor.detach(), alpha=1 - keep)
