@@ -18,7 +18,7 @@ CASES = [
     (["discover", "Mg-Ti-O", "--out", "run", "--hide", "absent.txt"], 4, "absent.txt"),
     (["discover", "Mg-Ti-O", "--out", "file.txt"], 4, "file.txt"),
     (["discover", "Mg2TiO4", "--out", "run", "--spacegroup", "225", "--max-atoms", "7"], 3, "space group 225"),
-    (["discover", "He-O", "--out", "run"], 2, "no reference energy of He"),
+    (["discover", "Rn-O", "--out", "run"], 2, "no reference energy of Rn"),
     (["evaluate", "nowhere"], 4, "nowhere"),
     (["relax", "nowhere", "--out", "run"], 4, "nowhere"),
     (["report", "empty"], 2, "plan.toml is missing"),

@@ -37,7 +37,7 @@ from novalith.relax.settings import RelaxSettings
 from novalith.screen.cell import CellSanity
 from novalith.screen.distances import Distances
 from novalith.stability.same_potential import relaxed_phases
-from novalith.stability.table import table_phases
+from novalith.stability.table import TABLE_REFERENCES, table_phases
 from novalith.store.cache import FolderCache, cache_key
 from novalith.store.files import folder_lock, make_folder, write_atomic
 from novalith.store.index import rebuild_index
@@ -121,11 +121,11 @@ def resolve(plan: Plan) -> ResolvedPlan:
 
 
 def _references(library: Library, plan: Plan, request: Request) -> Mapping[str, float]:
-    references = library.elemental_references(plan.potential)
+    references = library.elemental_references(TABLE_REFERENCES if plan.hull == "table" else plan.potential)
     unknown = ",".join(sorted(request.allowed - set(references)))
     if unknown:
         raise InputError(
-            f"The potential {plan.potential} has no reference energy of {unknown}, so nothing with it can be ranked. "
+            f"There is no reference energy of {unknown} for {plan.potential}, so nothing with it can be ranked. "
             f"Leave it out, or deny it with --deny {unknown}."
         )
     return references

@@ -32,7 +32,7 @@ from novalith.screen.novelty import Grade, NoveltyIndex
 from novalith.screen.tolerances import MATCHER_ANGLE_DEG, MATCHER_LTOL, MATCHER_STOL
 from novalith.stability.hull import ConvexHull, judge_formation_energy
 from novalith.stability.references import formation_energy
-from novalith.stability.table import table_phases
+from novalith.stability.table import TABLE_REFERENCES, table_phases
 
 #: "Stable" at the loose setting: the limit of metastability of most published tables, eV/atom.
 LOOSE_EV_PER_ATOM = 0.1
@@ -104,7 +104,7 @@ def evaluate(
     finals = [relaxed[i].final for i, _ in structures]
     first = group_duplicates(finals)
     novelties = NoveltyIndex(library).judge_many(finals)
-    references = library.elemental_references(potential)
+    references = library.elemental_references(TABLE_REFERENCES)
     rows = []
     for k, (identifier, crystal) in enumerate(structures):
         verdict = _first_failure(crystal)

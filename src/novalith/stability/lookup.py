@@ -16,7 +16,7 @@ from novalith.relax.base import MP2020_PBE, Potential
 from novalith.relax.potentials import load_potential
 from novalith.stability.hull import ConvexHull, HullPosition, judge_formation_energy
 from novalith.stability.references import formation_energy
-from novalith.stability.table import table_phases
+from novalith.stability.table import TABLE_REFERENCES, table_phases
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def place_structures(
 
     A crystal that cannot be placed keeps its row, with the reason.
     """
-    references = library.elemental_references(potential.name)
+    references = library.elemental_references(TABLE_REFERENCES)
 
     @lru_cache(maxsize=256)
     def hull_of(field: PhaseField) -> ConvexHull:
