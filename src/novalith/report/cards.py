@@ -6,7 +6,7 @@ import base64
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 
 from markupsafe import Markup
 
@@ -77,7 +77,7 @@ class Card:
 def make_cards(record: RunRecord) -> tuple[Card, ...]:
     """The cards of all ranked candidates, in their order."""
 
-    @lru_cache(maxsize=None)
+    @cache
     def diagram(elements: tuple[str, ...]) -> Diagram:
         return make_diagram(record.competing, elements)
 
@@ -128,8 +128,8 @@ def _shown_cell(crystal: Crystal) -> tuple[Crystal, str]:
 def _cell_row(crystal: Crystal, kind: str) -> CellRow:
     structure = crystal.to_structure()
     return CellRow(
-        lengths_a=tuple(float(x) for x in structure.lattice.abc),
-        angles_deg=tuple(float(x) for x in structure.lattice.angles),
+        lengths_a=structure.lattice.abc,
+        angles_deg=structure.lattice.angles,
         volume_a3=crystal.volume,
         n_atoms=crystal.n_atoms,
         density_g_per_cm3=float(structure.density),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -28,12 +29,12 @@ class Citation:
 
 
 def known_citations() -> dict[str, Citation]:
-    """Every citation of the bundled cards, by key."""
-    from novalith.data.cards import load_cards
+    """Every citation of the bundled tables and of the software, by key."""
+    from novalith.data.cards import load_cards, load_software
 
-    return {
-        card.key: Citation(card.key, card.title, card.licence, card.attribution, card.bibtex) for card in load_cards()
-    }
+    tables = [Citation(c.key, c.title, c.licence, c.attribution, c.bibtex) for c in load_cards()]
+    software = [Citation(c.key, c.title, c.licence, "", c.bibtex) for c in load_software()]
+    return {c.key: c for c in (*software, *tables)}
 
 
 def citations_of(keys: Iterable[str]) -> tuple[Citation, ...]:
@@ -51,6 +52,10 @@ def citations_of(keys: Iterable[str]) -> tuple[Citation, ...]:
 
 
 def bibtex(citations: Iterable[Citation]) -> str:
-    """One BibTeX file; an entry that several cards share is printed once."""
-    entries = dict.fromkeys(c.bibtex.strip() for c in citations)
-    return "\n\n".join(entry for entry in entries if entry) + "\n"
+    """One BibTeX file; a work that several cards cite is printed once."""
+    entries: dict[str, str] = {}
+    for citation in citations:
+        for entry in re.split(r"^(?=@)", citation.bibtex, flags=re.MULTILINE):
+            if entry.strip():
+                entries.setdefault(entry.split(",", 1)[0].strip(), entry.strip())
+    return "\n\n".join(entries.values()) + "\n"

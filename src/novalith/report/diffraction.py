@@ -1,7 +1,7 @@
 """The powder pattern a crystal would give: Bragg's law and structure factors, as pymatgen computes them.
 
-X-rays are Cu K-alpha, the weighted mean of both lines (1.54184 Å). The pattern is that of an ideal powder at the computed
-cell: cells from PBE-like potentials are about one per cent too long, which shifts lines to lower angles.
+X-rays are Cu K-alpha, the weighted mean of both lines (1.54184 Å). The pattern is that of an ideal powder at the
+computed cell: cells from PBE-like potentials are about one per cent too long, which shifts lines to lower angles.
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ def spacegroup_html(symbol: str) -> Markup:
         elif screw:
             pieces.append(Markup("<sub>{}</sub>").format(screw))
         else:
-            pieces.append(Markup("<i>{}</i>" if plain.isalpha() else "{}").format(plain))
+            pieces.append(Markup("<i>{}</i>").format(plain) if plain.isalpha() else escape(plain))
     return Markup("").join(pieces)
 
 

@@ -18,7 +18,7 @@ from markupsafe import Markup
 from novalith.campaign.doubts import POTENTIAL_ERROR_EV_PER_ATOM
 from novalith.campaign.record import RunRecord
 from novalith.report.cards import make_cards
-from novalith.report.citations import citations_of
+from novalith.report.citations import bibtex, citations_of
 from novalith.report.figures.funnel import funnel_figure
 from novalith.report.notation import formula_html, mev, number, spacegroup_html
 from novalith.represent.gene import SYMPREC
@@ -55,13 +55,15 @@ def render_report(record: RunRecord) -> str:
     )
     scripts = (_part("vendor/3Dmol-min.js"), _part("templates/report.js"))
     cards = make_cards(record)
+    works = citations_of(record.cited)
     return environment.get_template("report.html.j2").render(
         record=record,
         cards=cards,
         scenes=[card.scene for card in cards],
         headline=_headline(record),
         funnel=funnel_figure(record.funnel),
-        citations=citations_of(record.cited),
+        citations=works,
+        bibtex=bibtex(works),
         tolerances={"symprec": SYMPREC, "ltol": MATCHER_LTOL, "stol": MATCHER_STOL, "angle": MATCHER_ANGLE_DEG},
         potential_error_ev_per_atom=POTENTIAL_ERROR_EV_PER_ATOM,
         script_hashes=" ".join(f"'sha256-{_sha256(s)}'" for s in scripts),

@@ -1,8 +1,8 @@
 """What the structure view shows: the atoms of a cell with their images on its faces, the bonds between them, the box.
 
-A periodic cell drawn as it is listed looks cut open: an atom in a corner belongs to all eight corners. Bonds are found in
-the periodic crystal by CrystalNN (Zimmermann, Jain, RSC Adv. 10, 6063, 2020), in large or unusual cells by the sum of
-covalent radii (Cordero et al., Dalton Trans. 2832, 2008), and drawn where the atom at one end is shown: a neighbour
+A periodic cell drawn as it is listed looks cut open: an atom in a corner belongs to all eight corners. Bonds are found
+in the periodic crystal by CrystalNN (Zimmermann, Jain, RSC Adv. 10, 6063, 2020), in large or unusual cells by the sum
+of covalent radii (Cordero et al., Dalton Trans. 2832, 2008), and drawn where the atom at one end is shown: a neighbour
 outside the picture leaves a half bond that points to it.
 """
 

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from novalith.report.diffraction import TWO_THETA_MAX_DEG, TWO_THETA_MIN_DEG, Reflection
 from novalith.report.figures import svg
 
-WIDTH, HEIGHT = 640, 230
+WIDTH, HEIGHT = 540, 300
 #: Full width at half maximum of the drawn lines, degrees: that of a common laboratory instrument.
 FWHM_DEG = 0.25
 #: Lines that get their indices, the strongest first.

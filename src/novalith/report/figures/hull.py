@@ -1,7 +1,7 @@
-"""The convex hull around a candidate as a figure: a line for two elements, a triangle for three, a tetrahedron for four.
+"""The convex hull around a candidate as a figure: a line for two elements, a triangle for three, else a tetrahedron.
 
-The picture holds the competing phases made of the candidate's own elements: a phase with another element can take no part
-in its decomposition. The hull is pymatgen's (Ong et al., Chem. Mater. 20, 1798, 2008).
+The picture holds the competing phases made of the candidate's own elements: a phase with another element can take no
+part in its decomposition. The hull is pymatgen's (Ong et al., Chem. Mater. 20, 1798, 2008).
 """
 
 from __future__ import annotations
@@ -135,9 +135,7 @@ def _line_figure(diagram: Diagram, mark: Mark) -> Markup:
     hull = y(mark.formation_energy_ev_per_atom - mark.energy_above_hull_ev_per_atom)
     marks.append(svg.line((place, here), (place, hull), svg.VERMILION, 1.4, "3 2"))
     marks.append(svg.diamond((place, here), 7, svg.VERMILION, _title(mark)))
-    anchor = "start" if place < WIDTH / 2 else "end"
-    side = 11 if anchor == "start" else -11
-    marks.append(svg.text((place + side, here - 9), _title(mark), anchor=anchor, fill="#9c4300", bold=True))
+    marks.append(svg.text((WIDTH / 2, 16), _title(mark), anchor="middle", fill="#9c4300", bold=True))
     return svg.figure(WIDTH, HEIGHT, f"Convex hull: {_title(mark)}", *marks)
 
 
@@ -170,8 +168,8 @@ def _simplex_figure(diagram: Diagram, mark: Mark) -> Markup:
     """Composition as a point between corners; energy is told in words, stable phases are joined by tie lines."""
     corners = _CORNERS[len(diagram.elements)]
     spots = [_spot(p.composition, diagram.elements, corners) for p in diagram.stable]
-    names = [p.composition.formula for p in diagram.stable]
-    chosen = {i for i, name in enumerate(names) if name in mark.decomposition}
+    names = [_name(p) for p in diagram.stable]
+    chosen = {i for i, p in enumerate(diagram.stable) if p.composition.formula in mark.decomposition}
     here = _spot(mark.composition, diagram.elements, corners)
     marks = _facet([spots[i] for i in sorted(chosen)])
     marks += [svg.line(a, b, svg.MUTED, 1.2) for a, b in itertools.combinations(corners, 2)]
@@ -188,6 +186,12 @@ def _simplex_figure(diagram: Diagram, mark: Mark) -> Markup:
     marks.append(svg.diamond(here, 7.5, svg.VERMILION, _title(mark)))
     marks.append(svg.text((WIDTH / 2, HEIGHT - 6), _title(mark), anchor="middle", fill="#9c4300", bold=True))
     return svg.figure(WIDTH, HEIGHT, f"Convex hull of {'-'.join(diagram.elements)}: {_title(mark)}", *marks)
+
+
+def _name(phase: Phase) -> str:
+    """The formula; for an element its bare symbol, where the formula would be that of its molecule."""
+    elements = phase.composition.field.elements
+    return elements[0] if len(elements) == 1 else phase.composition.formula
 
 
 def _spot(composition: Composition, elements: tuple[str, ...], corners: tuple[svg.Point, ...]) -> svg.Point:

@@ -34,6 +34,7 @@ def figure(width: int, height: int, title: str, *children: Markup) -> Markup:
     attributes: dict[str, object] = {
         "class": "figure",
         "viewBox": f"0 0 {width} {height}",
+        "width": round(1.12 * width),
         "role": "img",
         "aria-label": title,
         "font-size": 12,

@@ -54,10 +54,10 @@
     }
     viewer.setView([0, 0, 0, 0, 0, 0, 0, 1]);
     viewer.rotate(-90, "x");
-    viewer.rotate(-22, "y");
-    viewer.rotate(12, "x");
-    viewer.zoomTo();
-    viewer.zoom(0.92);
+    viewer.rotate(-24, "vy");
+    viewer.rotate(10, "vx");
+    viewer.zoomTo({ resn: "A" });
+    viewer.zoom(1.1);
     viewer.render();
     views.set(card, viewer);
   }
@@ -75,7 +75,8 @@
   }
 
   for (const card of cards) card.addEventListener("toggle", () => (card.open ? draw(card) : discard(card)));
-  if (cards.length) { cards[0].open = true; draw(cards[0]); }
+  if (cards.length) cards[0].open = true;
+  cards.filter((card) => card.open).forEach(draw);
 
   function show(index) {
     cards[index].open = true;
@@ -100,7 +101,7 @@
     const down = head.getAttribute("aria-sort") === "ascending";
     heads.forEach((other) => other.setAttribute("aria-sort", "none"));
     head.setAttribute("aria-sort", down ? "descending" : "ascending");
-    const numeric = head.classList.contains("num");
+    const numeric = head.classList.contains("num") || head.classList.contains("by-number");
     const order = (a, b) => numeric ? key(a, column) - key(b, column) : key(a, column).localeCompare(key(b, column));
     rows.sort((a, b) => (down ? order(b, a) : order(a, b)) || a.dataset.index - b.dataset.index);
     body.append(...rows);
