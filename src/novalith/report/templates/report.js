@@ -48,7 +48,8 @@
       edge(corner(i, 0, j), corner(i, 1, j), plain ? "#8a949e" : "#00785a", plain ? 0.025 : 0.05);
       edge(corner(i, j, 0), corner(i, j, 1), plain ? "#8a949e" : "#0072b2", plain ? 0.025 : 0.05);
     }
-    const axes = [["a", corner(1.09, 0, 0), "#b34a00"], ["b", corner(0, 1.09, 0), "#00785a"], ["c", corner(0, 0, 1.09), "#0072b2"]];
+    const beyond = (i) => 1 + 1.1 / Math.hypot(...scene.cell[i]); // 1.1 Å outside the cell, clear of the ball in its corner
+    const axes = [["a", corner(beyond(0), 0, 0), "#b34a00"], ["b", corner(0, beyond(1), 0), "#00785a"], ["c", corner(0, 0, beyond(2)), "#0072b2"]];
     for (const [name, at, color] of axes) {
       viewer.addLabel(name, { position: point(at), fontColor: color, fontSize: 16, showBackground: false, alignment: "center" });
     }
