@@ -16,7 +16,20 @@ import novalith
 from novalith.errors import NovalithError, StorageError
 
 #: One module each; a module offers `command` (a verb) or `app` (a verb with verbs of its own).
-VERBS = ("data", "discover", "evaluate", "hull", "relax", "rediscover", "report", "cite", "sample", "screen")
+VERBS = (
+    "data",
+    "discover",
+    "evaluate",
+    "hull",
+    "relax",
+    "rediscover",
+    "report",
+    "cite",
+    "sample",
+    "screen",
+    "fields",
+    "bench",
+)
 
 
 def build() -> typer.Typer:

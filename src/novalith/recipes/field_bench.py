@@ -64,7 +64,7 @@ _SLOW_ON = ("two-anion", "quaternary")
 
 N_FOLDS, N_BACKGROUND = 5, 10_000
 #: The published autoencoders with a linear output, and with the sigmoid for comparison.
-AUTOENCODERS = {"autoencoder": VaeSettings(beta=0.0, n_epochs=15), "vae": VaeSettings(beta=0.1, n_epochs=15)}
+AUTOENCODERS = {"autoencoder": VaeSettings(beta=0.0, n_epochs=6), "vae": VaeSettings(beta=0.1, n_epochs=6)}
 
 
 @dataclass(frozen=True)

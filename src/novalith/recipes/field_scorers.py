@@ -29,7 +29,7 @@ import numpy as np
 from novalith.generate.vae import CollapseReport, VaeSettings, VariationalAutoencoder
 from novalith.recipes.field_backgrounds import frequencies
 from novalith.recipes.field_training import Backgrounds, FieldTraining, Floats, Groups, train_members
-from novalith.represent.field_evidence import N_ELEMENTS, describe_fields, gather_encoded
+from novalith.represent.field_evidence import N_ELEMENTS, Features, describe_fields, gather_encoded
 from novalith.represent.phase_field import CHEMISTRY, Indices, chemistry_features, published_features
 
 #: Scores (n, k) fields.
@@ -80,15 +80,11 @@ def _vectoriser(reported: Indices) -> Score:
 
 def vector_scorers(reported: Indices) -> dict[str, Score]:
     """norm, pca-16 and knn-3 on the published features."""
-    from scipy.spatial import cKDTree
-
     vectors = _vectoriser(reported)
     x = vectors(reported)
     centre = x.mean(axis=0)
     axes = np.linalg.svd(x - centre, full_matrices=False)[2][:16]
-    # A tree on the leading 40 components alone finds nearly the same neighbours many times faster.
-    leading = np.linalg.svd(x - centre, full_matrices=False)[2][:40]
-    tree = cKDTree((x - centre) @ leading.T)
+    points = x.astype(np.float32)
 
     def norm(fields: Indices) -> Floats:
         return -np.linalg.norm(vectors(fields), axis=1)
@@ -98,9 +94,19 @@ def vector_scorers(reported: Indices) -> dict[str, Score]:
         return -np.linalg.norm(y - y @ axes.T @ axes, axis=1)
 
     def knn(fields: Indices) -> Floats:
-        return -tree.query((vectors(fields) - centre) @ leading.T, k=3)[0].mean(axis=1)
+        y = vectors(fields).astype(np.float32)
+        blocks = [_mean_distance(y[i : i + 2000], points) for i in range(0, len(y), 2000)]
+        return -np.concatenate(blocks)
 
     return {"norm": norm, "pca-16": pca, "knn-3": knn}
+
+
+def _mean_distance(y: Features, points: Features) -> Floats:
+    """Mean distance of (n, d) vectors to their three nearest (m, d) points."""
+    squared = (y**2).sum(axis=1)[:, None] - 2 * y @ points.T + (points**2).sum(axis=1)
+    nearest = np.partition(squared, 2, axis=1)[:, :3]
+    mean: Floats = np.sqrt(np.maximum(nearest, 0.0)).mean(axis=1).astype(np.float64)
+    return mean
 
 
 def autoencoder_scorer(
@@ -121,7 +127,7 @@ def autoencoder_scorer(
 
 
 def set_scorer(
-    kind: str, reported: Indices, backgrounds: Backgrounds, rng: np.random.Generator, n_steps: int = 1500
+    kind: str, reported: Indices, backgrounds: Backgrounds, rng: np.random.Generator, n_steps: int = 500
 ) -> Score:
     """A network on the set of elements, "deep-sets" or "attention", told reported fields from background."""
     import torch

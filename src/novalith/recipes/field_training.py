@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,9 @@ from novalith.predict.calibration import Calibration, calibrate
 from novalith.recipes.field_backgrounds import Background, field_keys
 from novalith.represent.field_evidence import Features, describe_fields, gather_encoded
 from novalith.represent.phase_field import Indices
+
+if TYPE_CHECKING:
+    import torch
 
 Groups = dict[int, Indices]
 Floats = NDArray[np.float64]
@@ -104,20 +108,28 @@ class FieldModel:
         networks = np.mean([self._network(z, i) for i in range(len(self.trees))], axis=0)
         return networks, np.mean([trees.scores(z) for trees in self.trees], axis=0)
 
+    def latent(self, features: Features) -> Floats:
+        """(n, features) -> (n, width): what the first network makes of a field before its last layer."""
+        return self._hidden(self.standardise(features), 0).numpy().astype(np.float64)
+
     def standardise(self, features: Features) -> Features:
         """Subtract, divide, clip."""
         return np.clip((features - self.mean) / self.deviation, -6.0, 6.0).astype(np.float32)
 
     def _network(self, z: Features, member: int) -> Floats:
+        weight, bias = (array[member] for array in self.weights[-1])
+        logits: Floats = (self._hidden(z, member).numpy() @ weight.T + bias)[:, 0].astype(np.float64)
+        return logits
+
+    def _hidden(self, z: Features, member: int) -> torch.Tensor:
         import torch
         from torch.nn.functional import silu
 
         h = torch.from_numpy(z)
         with torch.no_grad():
-            for j, (weight, bias) in enumerate(self.weights):
-                h = torch.addmm(torch.from_numpy(bias[member]), h, torch.from_numpy(weight[member]).T)
-                h = silu(h) if j < len(self.weights) - 1 else h
-        return h[:, 0].numpy().astype(np.float64)
+            for weight, bias in self.weights[:-1]:
+                h = silu(torch.addmm(torch.from_numpy(bias[member]), h, torch.from_numpy(weight[member]).T))
+        return h
 
 
 def out_of_fold(

@@ -8,8 +8,8 @@ scores are explored first.
     score = ||x - x'||,   x = (features - mean) / deviation
 
 **The published scores equal ||x||**, to the rounding of the authors' files: the decoder returns about zero for
-every field. A sigmoid cannot give the negative half of standardised data, and the activity penalty with dropout does the
-rest. The ranking therefore says how far a field lies from the average element, not what a network recognised.
+every field. A sigmoid cannot give the negative half of standardised data, and the activity penalty with dropout does
+the rest. The ranking therefore says how far a field lies from the average element, not what a network recognised.
 `novalith bench fields --published` shows both.
 """
 
