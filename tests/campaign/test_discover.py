@@ -15,7 +15,7 @@ from novalith.errors import CampaignError, EmptyResultError, InputError
 from novalith.screen.duplicates import group_duplicates
 from novalith.store.log import read_log
 
-PLAN = Plan(ask="K-Br", budget=6, seed=2, max_atoms=8)
+PLAN = Plan(ask="K-Br", budget=4, seed=2, max_atoms=8)
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,7 @@ def test_resuming_after_losing_everything_but_the_logs_gives_the_same_table(run,
 
 def test_another_plan_in_the_same_folder_is_refused(run):
     out, _ = run
-    with pytest.raises(CampaignError, match="budget: 6 there, 7 now"):
+    with pytest.raises(CampaignError, match="budget: 4 there, 7 now"):
         discover(replace(PLAN, budget=7), out)
 
 

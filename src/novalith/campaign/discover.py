@@ -202,10 +202,11 @@ def _surroundings(job: _Job) -> Surroundings:
 def _record(job: _Job, gathered: Gathered, results: Mapping[str, Relaxation], around: Surroundings) -> RunRecord:
     """What is known before ranking."""
     cards = {f"card {key}": sha256 for key, sha256 in job.resolved.cards.items()}
+    choices = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(job.plan).items()}
     return RunRecord(
         folder=job.folder.root,
         title=str(job.request.composition or job.request.field),
-        plan={"plan": asdict(job.plan), "drawn": dict(gathered.drawn)},
+        plan={"plan": choices, "drawn": dict(gathered.drawn)},
         versions={**job.resolved.versions, **cards},
         funnel=(),
         ranked=(),

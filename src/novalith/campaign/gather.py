@@ -27,7 +27,7 @@ from novalith.screen.novelty import Grade, NoveltyIndex
 #: A proposer gives up after this many proposals for each relaxation of the budget.
 DRAWS_PER_RELAXATION = 40
 
-#: For a chemical system: at least this many formulas share the budget.
+#: This many formulas share the budget, or as many as there are.
 FORMULAS_PER_BUDGET = 15
 
 PROPOSAL_STAGES = ("request", "cell", "distances", "charge", "share of the formula", "duplicate", "known structure")
@@ -55,7 +55,8 @@ class _Screens:
         self.funnel = Funnel(PROPOSAL_STAGES)
         self._plan, self._request, self._rules, self._novelty = plan, request, rules, novelty
         self._queued: dict[str, list[Candidate]] = {}
-        self._quota = math.ceil(plan.budget / FORMULAS_PER_BUDGET) if request.composition is None else plan.budget
+        sharing = max(1, min(FORMULAS_PER_BUDGET, len(request.formulas)))
+        self._quota = math.ceil(plan.budget / sharing)
 
     def admit(self, candidate: Candidate) -> bool:
         """Whether a proposal is worth a relaxation; a refusal is counted with its reason."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -128,18 +129,18 @@ def _steps_up(symbol: str, lower: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any,
     return np.array([s for s, _ in steps]), np.array([c for _, c in steps])
 
 
+#: One line of the section "occurrence" of the table: an ion and how often it occurs.
+_OCCURRENCE = re.compile(r"^  \"?([A-Z][a-z]?)(\d*)([+-])\"?: (\d+)$", re.MULTILINE)
+
+
 @cache
 def _occurrences() -> dict[str, dict[int, int]]:
-    import re
-
+    """Element -> state -> count. The section is read by lines: the YAML reader takes three seconds for the file."""
     import pymatgen.core
-    from monty.serialization import loadfn
 
-    table = loadfn(Path(pymatgen.core.__file__).parent / "icsd_bv.yaml")["occurrence"]
+    text = (Path(pymatgen.core.__file__).parent / "icsd_bv.yaml").read_text(encoding="utf-8")
+    _, _, section = text.partition("\noccurrence:\n")
     found: dict[str, dict[int, int]] = {}
-    for ion, count in table.items():
-        match = re.fullmatch(r"([A-Z][a-z]?)(\d*)([+-])", ion)
-        if match is not None:
-            symbol, size, sign = match.groups()
-            found.setdefault(symbol, {})[int(size or 1) * (1 if sign == "+" else -1)] = int(count)
+    for symbol, size, sign, count in _OCCURRENCE.findall(section):
+        found.setdefault(symbol, {})[int(size or 1) * (1 if sign == "+" else -1)] = int(count)
     return found

@@ -17,7 +17,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +71,7 @@ def mine_elements(formulas: Sequence[Counts]) -> ElementSimilarity:
     return ElementSimilarity(similarity)
 
 
+@lru_cache(maxsize=200_000)
 def read_counts(formula: str) -> Counts:
     """(symbol, number) pairs of a whole-number formula in alphabetical order; quick where there are no brackets."""
     if "(" in formula:
