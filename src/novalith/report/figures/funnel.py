@@ -10,14 +10,14 @@ from novalith.campaign.record import FunnelStage
 from novalith.report.figures import svg
 
 WIDTH, ROW, TOP = 880, 30, 34
-_BAR_START, _BAR_END = 330.0, 760.0
+_BAR_START, _BAR_END = 350.0, 760.0
 
 
 def funnel_figure(stages: Sequence[FunnelStage]) -> Markup:
     """One bar a stage, all as long: the dark part went on, the pale part stopped there; counts stand beside it."""
     marks = [
-        svg.text((240, 18), "came in", anchor="end", fill=svg.MUTED),
-        svg.text((318, 18), "stopped", anchor="end", fill=svg.MUTED),
+        svg.text((270, 18), "came in", anchor="end", fill=svg.MUTED),
+        svg.text((334, 18), "stopped", anchor="end", fill=svg.MUTED),
         svg.text((_BAR_START, 18), "share that went on", fill=svg.MUTED),
         svg.text((WIDTH - 8, 18), "went on", anchor="end", fill=svg.MUTED),
     ]
@@ -32,8 +32,8 @@ def _row(stage: FunnelStage, top: float) -> list[Markup]:
     middle = top + 15
     marks = [
         svg.text((4, middle), stage.name, bold=True),
-        svg.text((240, middle), f"{stage.entered:,}", anchor="end"),
-        svg.text((318, middle), f"{stage.entered - stage.kept:,}", anchor="end", fill=svg.MUTED),
+        svg.text((270, middle), f"{stage.entered:,}", anchor="end"),
+        svg.text((334, middle), f"{stage.entered - stage.kept:,}", anchor="end", fill=svg.MUTED),
         svg.text((WIDTH - 8, middle), f"{stage.kept:,}", anchor="end", bold=True),
     ]
     if stage.entered:
