@@ -101,8 +101,8 @@ PROPERTIES = {
     ("dielectric_constant", "poly_total"): ("dielectric_total", 3),
     ("piezoelectric_tensor", "eij_max"): ("piezoelectric_modulus_c_per_m2", 4),
 }
-#: Symmetry tolerance of the stored genes, Å: these cells are as DFT relaxed them, symmetric to five decimals.
-GENE_SYMPREC = 0.01
+#: Symmetry tolerance of the stored genes, Å: that of the whole package (`novalith.represent.gene.SYMPREC`).
+GENE_SYMPREC = 0.1
 #: Formation energies in OQMD beyond this are failed calculations (-199 to +43 eV/atom), eV/atom.
 OQMD_LIMIT_EV = 5.0
 

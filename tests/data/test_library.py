@@ -99,7 +99,7 @@ def test_genes_belong_to_their_crystals(library):
     for known in library.structures:
         assert known.gene.composition.formula == known.formula == known.crystal.composition.formula
     for known in library.structures[:: len(library.structures) // 60]:
-        assert encode_gene(known.crystal, 0.01) == known.gene, known.id
+        assert encode_gene(known.crystal) == known.gene, known.id
 
 
 def test_formulas_are_spelled_as_composition_spells_them(library):

@@ -19,12 +19,13 @@ from novalith.campaign.finish import CHARGE_RULE, Surroundings, judge_results
 from novalith.campaign.folder import CampaignFolder
 from novalith.campaign.funnel import Funnel
 from novalith.campaign.gather import PROPOSAL_STAGES, Gathered, gather
+from novalith.campaign.known import Known, known_materials, read_references
 from novalith.campaign.observer import Observer, Silence
 from novalith.campaign.outputs import write_outputs
 from novalith.campaign.plan import Plan, ResolvedPlan, check_same, read_plan
 from novalith.campaign.record import RunRecord
 from novalith.data.cards import load_cards
-from novalith.data.library import Hidden, Library
+from novalith.data.library import Library
 from novalith.errors import InputError
 from novalith.materials import Candidate
 from novalith.propose.base import Request
@@ -54,7 +55,7 @@ class _Job:
     plan: Plan
     resolved: ResolvedPlan
     request: Request
-    library: Library
+    known: Known
     references: Mapping[str, float]
     folder: CampaignFolder
     workers: int
@@ -88,13 +89,15 @@ def discover(
         EmptyResultError: a stage left nothing.
         StorageError: the folder may not be written to, or the disk is full.
     """
-    library, request = Library(Hidden.of(plan.hidden)), plan.request()
+    request = plan.request()
+    own, checksum = read_references(plan.reference)
+    known = known_materials(plan.hidden, own)
     job = _Job(
         plan=plan,
-        resolved=resolve(plan),
+        resolved=resolve(plan, checksum),
         request=request,
-        library=library,
-        references=_references(library, plan, request),
+        known=known,
+        references=_references(known.library, plan, request),
         folder=CampaignFolder(make_folder(out)),
         workers=workers,
         observer=observer or Silence(),
@@ -113,11 +116,16 @@ def discover(
     return record
 
 
-def resolve(plan: Plan) -> ResolvedPlan:
-    """The plan with the versions of the code, the potential and the data that it runs on."""
+def resolve(plan: Plan, own_data: Mapping[str, str]) -> ResolvedPlan:
+    """The plan with the versions of the code, the potential and the data that it runs on.
+
+    Args:
+        plan: the choices.
+        own_data: name -> sha256 of what the user brought.
+    """
     potential = potential_info(plan.potential)
     code = {**versions(), f"potential {potential.name}": potential.version}
-    return ResolvedPlan(plan, code, {card.key: card.sha256 for card in load_cards()})
+    return ResolvedPlan(plan, code, {card.key: card.sha256 for card in load_cards()} | dict(own_data))
 
 
 def _references(library: Library, plan: Plan, request: Request) -> Mapping[str, float]:
@@ -149,10 +157,10 @@ def _gathered(job: _Job) -> Gathered:
     job.observer.stage("Proposing and screening", job.plan.budget)
     gathered = gather(
         job.plan,
-        replace(job.request, formulas=formulas_of(job.request, job.library)),
-        load_proposers(job.plan.generators, job.library),
+        replace(job.request, formulas=formulas_of(job.request, job.known.library)),
+        load_proposers(job.plan.generators, job.known.library),
         (CellSanity(), Distances(), *(() if job.request.composition else (CHARGE_RULE,))),
-        job.library,
+        job.known.novelty,
         advance=job.observer.advance,
     )
     head = {"funnel": gathered.funnel.to_json(), "drawn": gathered.drawn}
@@ -192,11 +200,11 @@ def _relaxed(job: _Job, queue: Sequence[Candidate], cache: Cache | None) -> dict
 def _surroundings(job: _Job) -> Surroundings:
     """The competing phases, from the table or relaxed with the same potential."""
     if job.plan.hull == "table":
-        return Surroundings(job.library, job.references, table_phases(job.library, job.request.field), ())
+        return Surroundings(job.known.novelty, job.references, table_phases(job.known.library, job.request.field), ())
     job.observer.note("Relaxing the competing phases with the same potential.")
     with RelaxationPool(job.plan.potential, job.settings, job.workers) as pool:
-        phases, missing = relaxed_phases(job.library, job.request.field, pool, FolderCache(job.folder.cache))
-    return Surroundings(job.library, job.references, phases, missing)
+        phases, missing = relaxed_phases(job.known.library, job.request.field, pool, FolderCache(job.folder.cache))
+    return Surroundings(job.known.novelty, job.references, phases, missing)
 
 
 def _record(job: _Job, gathered: Gathered, results: Mapping[str, Relaxation], around: Surroundings) -> RunRecord:
@@ -219,8 +227,20 @@ def _record(job: _Job, gathered: Gathered, results: Mapping[str, Relaxation], ar
         hull_mode=job.plan.hull,
         energy_scale=potential_info(job.plan.potential).energy_scale,
         n_relaxations=len(results),
-        cited=tuple(sorted(card.key for card in load_cards())),
+        cited=_cited(job.plan),
     )
+
+
+def _cited(plan: Plan) -> tuple[str, ...]:
+    """Keys of the cards of exactly the data, models and methods that the plan uses."""
+    by_generator = {
+        "substitution": {"substitution"},
+        "prototypes": set(),
+        "random-symmetric": {"wyckoff_prior", "pyxtal"},
+    }
+    keys = {"structures", "hull", "reported", "oqmd", "elemental_references", "oxidation_states"}
+    keys |= {plan.potential, "pymatgen", "spglib", "ase", "smact"}
+    return tuple(sorted(keys.union(*(by_generator[name] for name in plan.generators))))
 
 
 def _index_row(candidate: Candidate, relaxation: Relaxation) -> dict[str, Any]:

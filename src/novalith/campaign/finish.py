@@ -14,7 +14,6 @@ from novalith.campaign.funnel import Funnel
 from novalith.campaign.plan import Plan
 from novalith.campaign.ranking import Sortable, rank
 from novalith.campaign.record import RankedCrystal
-from novalith.data.library import Library
 from novalith.materials import Candidate, Verdict
 from novalith.relax.base import Relaxation
 from novalith.represent.gene import spacegroup_of
@@ -44,13 +43,13 @@ class Surroundings:
     """What results are judged against.
 
     Attributes:
-        library: the bundled tables, hidden rows removed.
-        references: energy of each element by the potential, eV/atom.
+        novelty: the bundled tables, hidden rows removed, and the user's references.
+        references: energy of each element, eV/atom: the zero of formation energies.
         phases: competing phases of the hull.
         missing: formulas known to compete whose energy is not at hand.
     """
 
-    library: Library
+    novelty: NoveltyIndex
     references: Mapping[str, float]
     phases: tuple[Phase, ...]
     missing: tuple[str, ...]
@@ -125,7 +124,7 @@ def _lowest_of_each(judged: Sequence[_Judged], funnel: Funnel) -> list[_Judged]:
 
 def _ranked(plan: Plan, distinct: Sequence[_Judged], funnel: Funnel, around: Surroundings) -> tuple[RankedCrystal, ...]:
     hull = ConvexHull(around.phases)
-    novelties = NoveltyIndex(around.library).judge_many([j.relaxation.final for j in distinct])
+    novelties = around.novelty.judge_many([j.relaxation.final for j in distinct])
     rows: list[tuple[_Judged, Novelty, HullPosition]] = []
     for item, novelty in zip(distinct, novelties, strict=True):
         known = novelty.grade is Grade.KNOWN_STRUCTURE and not plan.keep_known

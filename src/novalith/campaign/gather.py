@@ -16,7 +16,6 @@ import numpy as np
 
 from novalith.campaign.funnel import Funnel
 from novalith.campaign.plan import Plan
-from novalith.data.library import Library
 from novalith.errors import EmptyResultError
 from novalith.materials import Candidate, Verdict
 from novalith.propose.base import Proposer, Request
@@ -110,7 +109,7 @@ def gather(
     request: Request,
     proposers: Sequence[Proposer],
     rules: Sequence[Rule],
-    library: Library,
+    novelty: NoveltyIndex,
     *,
     advance: Callable[[int], None] = lambda _: None,
 ) -> Gathered:
@@ -119,7 +118,7 @@ def gather(
     Raises:
         EmptyResultError: nothing passed; the message counts the reasons.
     """
-    screens = _Screens(plan, request, rules, NoveltyIndex(library))
+    screens = _Screens(plan, request, rules, novelty)
     drawn: Counter[str] = Counter()
     queue: list[Candidate] = []
     turns: list[tuple[str, Iterator[Candidate]]] = [

@@ -22,8 +22,8 @@ from novalith.propose.request import parse_request
 HULL_MODES = ("table", "same-potential")
 POTENTIALS = ("chgnet",)
 
-#: Relaxations of a campaign unless the user says otherwise: about five minutes on two cores for cells of fifteen atoms.
-DEFAULT_BUDGET = 240
+#: Relaxations of a campaign unless the user says otherwise: about four minutes on two cores for cells of fifteen atoms.
+DEFAULT_BUDGET = 160
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,8 @@ class Plan:
         seed: of every random choice.
         keep_known: whether known structures are relaxed and ranked beside the new ones.
         hidden: formulas, chemical systems and ids removed from every table before anything is read.
+        reference: folder or file of the user's own known materials, empty for none; the checksum of its contents is
+            kept beside those of the data cards.
     """
 
     ask: str
@@ -63,6 +65,7 @@ class Plan:
     seed: int = 0
     keep_known: bool = False
     hidden: tuple[str, ...] = ()
+    reference: str = ""
 
     def __post_init__(self) -> None:
         if not self.generators:

@@ -13,7 +13,7 @@ def command(
     system: str = typer.Argument(help="Chemical system (Li-Sn-S-Cl) or formula (Li4SnS4)."),
     out: Path = typer.Option(..., help="Campaign folder; the same command in the same folder goes on from there."),
     generators: str = typer.Option("", help="Proposers, comma-separated; all by default."),
-    budget: int = typer.Option(0, help="Number of relaxations; 0 means the default (240)."),
+    budget: int = typer.Option(0, help="Number of relaxations; 0 means the default (160)."),
     hull: str = typer.Option("table", help="Competing phases: 'table' or 'same-potential'."),
     require: str = typer.Option("", help="Elements that every candidate must hold."),
     deny: str = typer.Option("", help="Elements that no candidate may hold."),
@@ -21,6 +21,7 @@ def command(
     spacegroup: int = typer.Option(0, help="Space group of every candidate, 1 to 230; 0 for any."),
     max_atoms: int = typer.Option(24, help="Most atoms in a primitive cell."),
     hide: Path | None = typer.Option(None, help="File of formulas, systems or ids to remove from every table."),
+    reference: str = typer.Option("", help="Folder or file of your own known materials, for novelty."),
     keep_known: bool = typer.Option(False, help="Relax and rank known structures too."),
     seed: int = typer.Option(0, help="Seed of every random choice."),
     workers: int = typer.Option(0, help="Relaxations at a time; 0 means one a processor."),
@@ -48,6 +49,7 @@ def command(
         hull=hull,
         seed=seed,
         keep_known=keep_known,
+        reference=reference,
         hidden=() if hide is None else Hidden.read(hide).entries,
     )
     with progress() as observer:

@@ -59,7 +59,7 @@ class KnownStructure:
     Attributes:
         id: "mp-22862".
         crystal: relaxed by DFT, in the cell in which it was published.
-        gene: found at 0.01 Å.
+        gene: found at 0.1 Å, as everywhere in this package.
         formula: reduced formula as `Composition.formula` spells it.
         properties: what is known of it, units in the names: formation_energy_ev_per_atom,
             energy_above_hull_ev_per_atom, band_gap_ev, bulk_modulus_gpa, shear_modulus_gpa, poisson_ratio,
