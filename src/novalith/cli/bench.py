@@ -19,7 +19,7 @@ def fields(
         False, "--discrimination", help="Each scorer on reported fields that it has not seen, against random fields."
     ),
     protocol: str = typer.Option("", help="One protocol only, such as quaternary; all without it."),
-    folds: int = typer.Option(5, min=1, max=5, help="Folds of five to run."),
+    folds: int = typer.Option(5, min=1, max=5, help="Folds to run."),
     members: int = typer.Option(1, min=1, help="Members of the learned scorers; the shipped one has 3."),
     epochs: int = typer.Option(15, min=0, help="Epochs of the published network; 0 trains none."),
     seed: int = typer.Option(0, help="Deals folds and random fields, starts networks."),

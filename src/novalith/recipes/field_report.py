@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from novalith.recipes.field_bench import N_BACKGROUND, PROTOCOLS, Collapse, Discrimination, discriminate
+from novalith.recipes.field_bench import N_BACKGROUND, PROTOCOLS, Collapse, Discrimination, dealt_folds, discriminate
 from novalith.recipes.field_training import FieldTraining
 from novalith.recipes.vasylenko import published_figures
 
@@ -34,7 +34,7 @@ class BenchRequest:
 
     Attributes:
         protocol: one of `PROTOCOLS`, or empty for all.
-        folds: how many of five folds.
+        folds: how many of them to run; see `dealt_folds`.
         members: of the learned scorers.
         seed: of everything random.
     """
@@ -84,7 +84,7 @@ def _discrimination_table(
     protocol: str, request: BenchRequest, rows: list[Discrimination], collapses: list[Collapse]
 ) -> Table:
     title = (
-        f"{protocol}: held-out reported fields against {N_BACKGROUND:,} random ones, {request.folds} of 5 folds, "
+        f"{protocol}: held-out reported fields against {N_BACKGROUND:,} random ones, {request.folds} of {dealt_folds(protocol)} folds, "
         f"seed {request.seed}, {request.members} member(s)"
     )
     head = (

@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,9 +26,6 @@ from novalith.predict.calibration import Calibration, calibrate
 from novalith.recipes.field_backgrounds import Background, field_keys
 from novalith.represent.field_evidence import Features, describe_fields, gather_encoded
 from novalith.represent.phase_field import Indices
-
-if TYPE_CHECKING:
-    import torch
 
 Groups = dict[int, Indices]
 Floats = NDArray[np.float64]
@@ -93,7 +89,7 @@ class FieldModel:
     trees: tuple[BoostedTrees, ...]
     calibration: Calibration
 
-    def scores(self, features: Features, block: int = 100_000) -> Floats:
+    def scores(self, features: Features, block: int = 8192) -> Floats:
         """(n, features) -> (n, members) log-odds."""
         out = np.empty((len(features), len(self.trees)))
         for start in range(0, len(features), block):
@@ -108,27 +104,21 @@ class FieldModel:
         networks = np.mean([self._network(z, i) for i in range(len(self.trees))], axis=0)
         return networks, np.mean([trees.scores(z) for trees in self.trees], axis=0)
 
-    def latent(self, features: Features) -> Floats:
-        """(n, features) -> (n, width): what the first network makes of a field before its last layer."""
-        return self._hidden(self.standardise(features), 0).numpy().astype(np.float64)
-
     def standardise(self, features: Features) -> Features:
         """Subtract, divide, clip."""
         return np.clip((features - self.mean) / self.deviation, -6.0, 6.0).astype(np.float32)
 
     def _network(self, z: Features, member: int) -> Floats:
         weight, bias = (array[member] for array in self.weights[-1])
-        logits: Floats = (self._hidden(z, member).numpy() @ weight.T + bias)[:, 0].astype(np.float64)
+        logits: Floats = (self._hidden(z, member) @ weight.T + bias)[:, 0].astype(np.float64)
         return logits
 
-    def _hidden(self, z: Features, member: int) -> torch.Tensor:
-        import torch
-        from torch.nn.functional import silu
-
-        h = torch.from_numpy(z)
-        with torch.no_grad():
-            for weight, bias in self.weights[:-1]:
-                h = silu(torch.addmm(torch.from_numpy(bias[member]), h, torch.from_numpy(weight[member]).T))
+    def _hidden(self, z: Features, member: int) -> Features:
+        # Plain numpy: three small products do not pay for importing torch.
+        h = z
+        for weight, bias in self.weights[:-1]:
+            h = h @ weight[member].T + bias[member]
+            h /= 1.0 + np.exp(-h)
         return h
 
 

@@ -13,7 +13,9 @@ the reported fields; a larger field gets the mean over its five-element parts. N
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import combinations
@@ -50,7 +52,7 @@ WEIGHTS = Path(__file__).parent / "weights" / "fields.safetensors"
 #: them, because the lists leave it out.
 FEWEST_FIELDS_OF_AN_ELEMENT = 20
 #: Fields scored at a time; bounds the memory.
-BLOCK = 100_000
+BLOCK = 25_000
 
 
 @dataclass(frozen=True)
@@ -144,8 +146,10 @@ class FieldScorer:
         if arity not in self.models:
             raise CapabilityError(f"This scorer was trained for {sorted(self.models)} elements, not for {arity}.")
         model, evidence = self.models[arity], self.evidence(arity)
-        blocks = [indices[i : i + BLOCK] for i in range(0, len(indices), BLOCK)]
-        members = np.concatenate([model.scores(describe_fields(evidence, block)) for block in blocks])
+        blocks = [indices[i : i + BLOCK] for i in range(0, max(len(indices), 1), BLOCK)]
+        # numpy lets go of the interpreter in its loops, so threads share the work without copies of the tables.
+        with ThreadPoolExecutor(min(len(blocks), _n_processors())) as pool:
+            members = np.concatenate(list(pool.map(lambda b: model.scores(describe_fields(evidence, b)), blocks)))
         probabilities = model.calibration.probability(members)
         mean = members.mean(axis=1)
         return mean, model.calibration.probability(mean), probabilities.std(axis=1)
@@ -236,6 +240,10 @@ class FieldScorer:
             "members": {str(k): len(m.trees) for k, m in self.models.items()},
         }
         save_checkpoint(Checkpoint("fields", tensors, config, {"elements": list(ELEMENTS)}), path)
+
+
+def _n_processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _or_none(value: float) -> float | None:

@@ -57,7 +57,7 @@ def latent_map(points: Sequence[MapPoint], title: str) -> Markup:
     """The map: unreported fields as dots coloured by probability, reported ones as rings, the best ones named."""
     width, height, margin = 900, 640, 40
     x, y = np.array([p.x for p in points]), np.array([p.y for p in points])
-    scale = min((width - 2 * margin - 90) / np.ptp(x), (height - 2 * margin - 40) / np.ptp(y))
+    scale = min((width - 2 * margin - 110) / np.ptp(x), (height - 2 * margin - 40) / np.ptp(y))
     left, top = margin + (x - x.min()) * scale, margin + 30 + (y - y.min()) * scale
     marks = [_text(margin, 26, title, 15, INK)]
     order = sorted(range(len(points)), key=lambda i: (not points[i].reported, points[i].probability))
@@ -70,46 +70,47 @@ def latent_map(points: Sequence[MapPoint], title: str) -> Markup:
         circle = {"cx": float(left[i]), "cy": float(top[i]), "r": 2.6 if p.reported else 3.4, **look}
         marks.append(element("circle", circle, element("title", {}, note)))
     best = [i for i in order if not points[i].reported][-N_LABELS:]
-    marks += _labels([(float(left[i]), float(top[i]), points[i].name) for i in reversed(best)])
-    marks += _legend(width - 86, 90, "probability")
+    places = [(float(left[i]), float(top[i]), points[i].name) for i in reversed(best)]
+    marks += _labels(places, (width - 100, 360))
+    marks += _legend((width - 86, 90), "probability", 1.0)
     marks.append(element("circle", {"cx": width - 79, "cy": 330, "r": 3, "fill": "none", "stroke": "#9aa5b1"}))
     marks.append(_text(width - 70, 334, "reported", 11, MUTED))
     return figure(width, height, title, *marks)
 
 
-def _labels(places: Sequence[tuple[float, float, str]]) -> list[Markup]:
-    """Names beside their points, moved down where they would cover another; a line leads back to the point."""
+def _labels(places: Sequence[tuple[float, float, str]], corner: tuple[float, float]) -> list[Markup]:
+    """Numbers beside the points, moved down where they would cover another, and the names in a list."""
     marks: list[Markup] = []
     taken: list[tuple[float, float]] = []
-    for x, y, name in places:
-        at = y
-        while any(abs(at - other) < 13 and abs(x - beside) < 90 for beside, other in taken):
-            at += 13
+    halo: dict[str, object] = {"stroke": PAPER, "stroke_width": 3, "paint_order": "stroke", "font_weight": "bold"}
+    for number, (x, y, name) in enumerate(places, start=1):
+        at = y + 4
+        while any(abs(at - other) < 12 and abs(x - beside) < 18 for beside, other in taken):
+            at += 12
         taken.append((x, at))
-        marks.append(
-            element("line", {"x1": x, "y1": y, "x2": x + 8, "y2": at - 4, "stroke": VERMILION, "stroke_width": 0.8})
-        )
-        halo = {"stroke": PAPER, "stroke_width": 3, "paint_order": "stroke"}
-        marks.append(element("text", {"x": x + 9, "y": at, "font_size": 11, "fill": INK, **halo}, name))
+        look = {"x": x + 5, "y": at, "font_size": 11, "fill": VERMILION}
+        marks.append(element("text", look | halo, str(number)))
+        marks.append(_text(corner[0], corner[1] + 16 * number, f"{number}  {name}", 11, INK))
     return marks
 
 
 def element_heat_map(values: dict[str, float], title: str) -> Markup:
-    """The periodic table, each element coloured by a number from 0 to 1; elements without one stay blank."""
+    """The periodic table, each element coloured by a number from 0 to the largest; elements without one stay blank."""
     cell, left, top = 46, 20, 50
+    largest = max(values.values(), default=1.0) or 1.0
     marks = [_text(left, 28, title, 15, INK)]
     for symbol in ELEMENTS[:103]:
         row, column = _place(symbol)
         x, y = left + column * cell, top + row * cell
         value = values.get(symbol)
-        fill = PAPER if value is None else colour(value)
-        ink = MUTED if value is None else (PAPER if value < 0.6 else INK)
+        fill = PAPER if value is None else colour(value / largest)
+        ink = MUTED if value is None else (PAPER if value < 0.6 * largest else INK)
         box = {"x": x, "y": y, "width": cell - 3, "height": cell - 3, "rx": 3, "fill": fill, "stroke": RULE}
         marks.append(element("rect", box))
         marks.append(_text(x + 5, y + 19, symbol, 14, ink))
         if value is not None:
             marks.append(_text(x + 5, y + 35, f"{value:.2f}", 10, ink))
-    marks += _legend(left + 18 * cell + 14, top + 10, "mean")
+    marks += _legend((left + 18 * cell + 14, top + 10), "mean", largest)
     return figure(left + 18 * cell + 90, top + 10 * cell, title, *marks)
 
 
@@ -128,12 +129,13 @@ def _place(symbol: str) -> tuple[float, int]:
     return row - 1, 18 - (length - along) - 1
 
 
-def _legend(x: float, y: float, what: str) -> list[Markup]:
+def _legend(corner: tuple[float, float], what: str, top: float) -> list[Markup]:
+    x, y = corner
     bars = [
         element("rect", {"x": x, "y": y + 10 * i, "width": 14, "height": 10, "fill": colour(1 - i / 20)})
         for i in range(21)
     ]
-    ticks = [_text(x + 19, y + 9 + 100 * i, f"{1 - i / 2:.1f}", 11, MUTED) for i in range(3)]
+    ticks = [_text(x + 19, y + 9 + 100 * i, f"{top * (1 - i / 2):.2f}", 11, MUTED) for i in range(3)]
     return [_text(x - 4, y - 8, what, 11, MUTED), *bars, *ticks]
 
 
@@ -161,9 +163,7 @@ def draw_field_figures(limits: FieldLimits, n_fields: int, folder: Path, rng: np
         reported = reported[np.sort(rng.permutation(len(reported))[:n_fields])]
     rows = np.concatenate([candidates[shown], reported])
     if len(rows) < 10:
-        raise EmptyResultError(
-            f"Only {len(rows)} fields lie within the limits; a map needs at least 10. Relax a limit."
-        )
+        raise EmptyResultError(f"Only {len(rows)} fields lie within the limits; a map needs 10. Relax a limit.")
     place = _positions(scorer, rows, rng)
     values = [*probabilities[shown].tolist(), *([1.0] * len(reported))]
     points = [
@@ -173,7 +173,7 @@ def draw_field_figures(limits: FieldLimits, n_fields: int, folder: Path, rng: np
     what = _title(limits)
     make_folder(folder)
     files = folder / "latent_map.svg", folder / "element_heat_map.svg"
-    write_atomic(files[0], _standalone(latent_map(points, f"Map of {what} (t-SNE of the scorer's latent space)")))
+    write_atomic(files[0], _standalone(latent_map(points, f"Map of {what} (t-SNE of what the scorer sees)")))
     means = _element_means(candidates, probabilities, limits)
     write_atomic(files[1], _standalone(element_heat_map(means, f"Mean probability of unreported {what}, by element")))
     return files
@@ -190,9 +190,9 @@ def _positions(scorer: FieldScorer, rows: Indices, rng: np.random.Generator) -> 
     from sklearn.manifold import TSNE
 
     arity = rows.shape[1]
-    latent = scorer.models[arity].latent(describe_fields(scorer.evidence(arity), rows))
+    latent = scorer.models[arity].standardise(describe_fields(scorer.evidence(arity), rows))
     seed = int(rng.integers(2**31))
-    reduced = PCA(min(20, *latent.shape), random_state=seed).fit_transform(latent)
+    reduced = PCA(min(30, *latent.shape), random_state=seed).fit_transform(latent)
     flow = TSNE(2, init="pca", perplexity=min(30.0, len(rows) / 4), random_state=seed, learning_rate="auto")
     place: NDArray[np.float64] = flow.fit_transform(reduced)
     return place
@@ -214,7 +214,6 @@ def _title(limits: FieldLimits) -> str:
 
 
 def _standalone(picture: Markup) -> str:
-    """The figure as a file of its own: with the name space and a white ground."""
-    return (
-        str(picture).replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" style="background:#ffffff" ', 1) + "\n"
-    )
+    """The figure as a file of its own: with the name space, a white ground and plain letters."""
+    own = '<svg xmlns="http://www.w3.org/2000/svg" style="background:#ffffff" font-family="Arial, sans-serif" '
+    return str(picture).replace("<svg ", own, 1) + "\n"
