@@ -21,6 +21,9 @@ from novalith.represent.gene import SYMPREC, primitive, symmetrised
 #: A conventional cell with more atoms than this is shown as the primitive cell.
 MAX_SHOWN_ATOMS = 120
 
+#: Rows of the table beyond this have no card: a card takes half a second and 50 kB.
+MAX_CARDS = 40
+
 
 @dataclass(frozen=True)
 class CellRow:
@@ -75,14 +78,14 @@ class Card:
 
 
 def make_cards(record: RunRecord) -> tuple[Card, ...]:
-    """The cards of all ranked candidates, in their order."""
+    """The cards of the first `MAX_CARDS` ranked candidates, in their order."""
 
     @cache
     def diagram(elements: tuple[str, ...]) -> Diagram:
         return make_diagram(record.competing, elements)
 
     cards = []
-    for row in record.ranked:
+    for row in record.ranked[:MAX_CARDS]:
         elements = row.crystal.composition.field.elements
         drawable = 2 <= len(elements) <= 4
         cards.append(_card(row, hull_figure(diagram(elements), _mark(row)) if drawable else None))

@@ -80,6 +80,7 @@
   cards.filter((card) => card.open).forEach(draw);
 
   function show(index) {
+    if (!cards[index]) return;  // only the first rows have a card
     cards[index].open = true;
     cards[index].scrollIntoView({ block: "start" });
   }
@@ -116,7 +117,8 @@
     for (const row of rows) {
       const hit = words.every((word) => row.dataset.text.includes(word));
       row.hidden = !hit;
-      cards[Number(row.dataset.index)].hidden = !hit;
+      const card = cards[Number(row.dataset.index)];
+      if (card) card.hidden = !hit;
       count += hit;
     }
     shown.textContent = `${count} of ${rows.length} shown`;
