@@ -18,6 +18,7 @@ def fields(
     discrimination: bool = typer.Option(
         False, "--discrimination", help="Each scorer on reported fields that it has not seen, against random fields."
     ),
+    calibration: bool = typer.Option(False, "--calibration", help="Said against seen probabilities, four elements."),
     protocol: str = typer.Option("", help="One protocol only, such as quaternary; all without it."),
     folds: int = typer.Option(5, min=1, max=5, help="Folds to run."),
     members: int = typer.Option(1, min=1, help="Members of the learned scorers; the shipped one has 3."),
@@ -33,13 +34,15 @@ def fields(
 
     from novalith.recipes import field_report
 
-    both = not published and not discrimination
+    both = not (published or discrimination or calibration)
     tables = []
     if published or both:
         tables.append(field_report.published_table(epochs, np.random.default_rng(seed)))
     if discrimination or both:
         asked = field_report.BenchRequest(protocol, folds, members, seed)
         tables += field_report.discrimination_tables(asked, lambda line: print(line, file=sys.stderr))
+    if calibration:
+        tables.append(field_report.reliability_table(4, members, seed))
     if json:
         print(json_format.dumps({table.title: table.records for table in tables}, indent=2))
     else:

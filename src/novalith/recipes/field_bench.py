@@ -13,15 +13,18 @@ two-anion           1,927 published two-anion fields; the other folds of them, n
 two-anion, all      the same; every list less the held fields
 quaternary          all quaternary fields of the lists; every list less the held fields
 ternary, quinary    likewise
-no sub-fields       quaternary; every list less the held fields and less every reported part of them, so that what is
-                    left is chemistry and neighbours
+no sub-fields       quaternary; every field of four or more elements less the held ones, so that nothing is known of
+                    any sub-field: what is left is chemistry and neighbours
 ==================  ===========================================================================================
+
+To take out the sub-fields of the held-out fields *only* would give them away: they would be the fields without any
+reported part. A model that is trained under that rule learns just this (matched ROC AUC 0.987 instead of 0.93).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -29,6 +32,7 @@ from novalith.data.reported_fields import reported_fields, two_anion_rows
 from novalith.errors import UnknownNameError
 from novalith.generate.vae import CollapseReport, VaeSettings
 from novalith.materials import PhaseField
+from novalith.predict.calibration import calibration_error
 from novalith.recipes.field_backgrounds import (
     Background,
     field_keys,
@@ -47,10 +51,10 @@ from novalith.recipes.field_scorers import (
     vector_scorers,
 )
 from novalith.recipes.field_training import Backgrounds, FieldTraining, Floats, Groups, without_fields
-from novalith.recipes.fields import group_reported
-from novalith.represent.phase_field import Indices, encode_fields
+from novalith.recipes.fields import group_reported, train_scorer
+from novalith.represent.phase_field import Indices, canonical, decode_fields, encode_fields
 
-#: Protocol -> (arity, whether the two-anion fields, whether to learn from all lists, whether parts are removed too).
+#: Protocol -> (arity, whether the two-anion fields, whether to learn from all lists, whether smaller fields go).
 PROTOCOLS = {
     "two-anion": (4, True, False, False),
     "two-anion, all": (4, True, True, False),
@@ -174,13 +178,14 @@ def _scorers(
     collapses: list[Collapse],
     rng: np.random.Generator,
 ) -> Iterator[tuple[str, Score]]:
-    arity, two_anion, everything, without_parts = PROTOCOLS[protocol]
+    arity, two_anion, everything, no_smaller = PROTOCOLS[protocol]
     kept, held = kept_and_held
-    settings = replace(settings, without_parts=without_parts)
     yield from count_scorers(kept).items()
     yield from vector_scorers(kept).items()
     if everything:
-        known = without_fields(groups, held, with_parts=without_parts)
+        known = without_fields(groups, held)
+        if no_smaller:
+            known |= {k: rows[:0] for k, rows in groups.items() if k < arity}
     else:
         known = {k: rows[:0] for k, rows in groups.items()} | {arity: kept}
     choices = _backgrounds(kept, known, two_anion)
@@ -197,3 +202,37 @@ def _scorers(
         for kind in ("deep-sets", "attention"):
             yield kind, set_scorer(kind, kept, backgrounds, rng)
     yield from learned_scorers(known, kept, backgrounds, settings, rng).items()
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """What probabilities are worth on fields that the model has not seen.
+
+    Attributes:
+        error: expected calibration error, each class weighing one half (0 is perfect).
+        said: mean probability in each tenth of the range from 0 to 1; NaN where none falls.
+        seen: share of reported fields there, each class weighing one half.
+    """
+
+    error: float
+    said: tuple[float, ...]
+    seen: tuple[float, ...]
+
+
+def reliability(arity: int, settings: FieldTraining, rng: np.random.Generator) -> Reliability:
+    """Hold out a tenth of the fields of an arity, train on the rest, compare said with seen against matched fields."""
+    lists = reported_fields()
+    rows = group_reported(lists)[arity]
+    held = rows[rng.permutation(len(rows))[: len(rows) // 10]]
+    hidden = set(decode_fields(held))
+    scorer = train_scorer([f for f in lists if f not in hidden], [arity], settings, rng=rng)
+    random = matched(rows).draw(N_BACKGROUND, frozenset(field_keys(rows)), rng)
+    positive, negative = scorer.scores(canonical(held))[1], scorer.scores(random)[1]
+    p = np.concatenate([positive, negative])
+    weights = np.repeat([0.5 / len(positive), 0.5 / len(negative)], [len(positive), len(negative)])
+    bins = np.minimum((10 * p).astype(int), 9)
+    total = np.bincount(bins, weights, minlength=10)
+    with np.errstate(invalid="ignore"):
+        said = np.bincount(bins, weights * p, minlength=10) / total
+        seen = np.bincount(bins[: len(positive)], weights[: len(positive)], minlength=10) / total
+    return Reliability(calibration_error(positive, negative), tuple(said.tolist()), tuple(seen.tolist()))

@@ -8,7 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from novalith.recipes.field_bench import N_BACKGROUND, PROTOCOLS, Collapse, Discrimination, dealt_folds, discriminate
+from novalith.recipes.field_bench import (
+    N_BACKGROUND,
+    PROTOCOLS,
+    Collapse,
+    Discrimination,
+    dealt_folds,
+    discriminate,
+    reliability,
+)
 from novalith.recipes.field_training import FieldTraining
 from novalith.recipes.vasylenko import published_figures
 
@@ -80,12 +88,23 @@ def discrimination_tables(request: BenchRequest, watch: Callable[[str], None]) -
     return tables
 
 
+def reliability_table(arity: int, members: int, seed: int) -> Table:
+    """Said and seen probabilities of held-out fields of an arity."""
+    result = reliability(arity, FieldTraining(n_members=members), np.random.default_rng(seed))
+    title = f"Calibration: a tenth of the fields of {arity} elements held out, seed {seed}, {members} member(s)"
+    rows = [(s, o) for s, o in zip(result.said, result.seen, strict=True) if not np.isnan(s)]
+    lines = [f"expected calibration error {result.error:.3f}", f"{'said':>6s}{'seen':>8s}"]
+    lines += [f"{said:6.3f}{seen:8.3f}" for said, seen in rows]
+    records = [{"error": result.error}, *({"said": said, "seen": seen} for said, seen in rows)]
+    return Table(title, records, "\n".join([title, *lines]))
+
+
 def _discrimination_table(
     protocol: str, request: BenchRequest, rows: list[Discrimination], collapses: list[Collapse]
 ) -> Table:
     title = (
-        f"{protocol}: held-out reported fields against {N_BACKGROUND:,} random ones, {request.folds} of {dealt_folds(protocol)} folds, "
-        f"seed {request.seed}, {request.members} member(s)"
+        f"{protocol}: held-out reported fields against {N_BACKGROUND:,} random ones, {request.folds} of "
+        f"{dealt_folds(protocol)} folds, seed {request.seed}, {request.members} member(s)"
     )
     head = (
         f"{'background':13s}{'scorer':15s}{'ROC AUC':>9s}{'spread':>8s}{'top 1 %':>9s}{'top 5 %':>9s}{'top 10 %':>10s}"

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +48,6 @@ class FieldTraining:
         n_trees: trees of each member.
         n_leaves: leaves of each tree.
         calibration_share: share of the reported fields that the calibrating member does not see.
-        without_parts: describe fields without any reported part of them: what is left is chemistry and neighbours.
     """
 
     n_members: int = 3
@@ -62,7 +60,6 @@ class FieldTraining:
     n_trees: int = 120
     n_leaves: int = 15
     calibration_share: float = 0.1
-    without_parts: bool = False
 
 
 #: For tests and demonstrations: seconds, and figures worth nothing.
@@ -131,7 +128,7 @@ def out_of_fold(
         groups: arity -> all reported fields (rows ascending) that evidence may be gathered from.
         reported: (n, k) fields to describe; those that stand in `groups` are taken out fold by fold.
         background: (m, k) fields to describe.
-        settings: number of folds, and whether parts of a fold's reported fields are taken out as well.
+        settings: number of folds.
         rng: deals the fields to folds.
 
     Returns:
@@ -139,12 +136,12 @@ def out_of_fold(
     """
     rows = np.concatenate([reported, background])
     labels = np.repeat([1, 0], [len(reported), len(background)])
-    n_folds, with_parts = settings.n_folds, settings.without_parts
+    n_folds = settings.n_folds
     folds = np.concatenate([_deal(len(reported), n_folds, rng), _deal(len(background), n_folds, rng)])
     features: Features | None = None
     for fold in range(n_folds):
         here = folds == fold
-        others = without_fields(groups, rows[here & (labels == 1)], with_parts=with_parts)
+        others = without_fields(groups, rows[here & (labels == 1)])
         described = describe_fields(gather_encoded(others, rows.shape[1]), rows[here])
         features = np.empty((len(rows), described.shape[1]), np.float32) if features is None else features
         features[here] = described
@@ -187,7 +184,7 @@ def train_model(
     draw = Backgrounds(tuple(backgrounds), frozenset(field_keys(groups[arity])))
     held = np.zeros(len(reported), dtype=bool)
     held[rng.permutation(len(reported))[: max(20, round(settings.calibration_share * len(reported)))]] = True
-    without = without_fields(groups, reported[held], with_parts=settings.without_parts)
+    without = without_fields(groups, reported[held])
     watch(f"fields of {arity} elements: a member for calibration")
     judge = train_members(without, reported[~held], draw, replace(settings, n_members=1), rng)
     evidence = gather_encoded(without, arity)
@@ -243,19 +240,11 @@ def train_members(
     return FieldModel(reported.shape[1], mean, deviation, weights, tuple(trees), Calibration(1.0, 0.0))
 
 
-def without_fields(groups: Groups, rows: Indices, *, with_parts: bool) -> Groups:
-    """Reported fields less those of `rows`, and, if asked, less every part of them of any size."""
-    removed = {rows.shape[1]: set(field_keys(rows))}
-    if with_parts:
-        ascending = np.sort(rows, axis=1)
-        for m in range(1, rows.shape[1]):
-            removed[m] = {key for c in combinations(range(rows.shape[1]), m) for key in field_keys(ascending[:, c])}
-    return {k: _rows_without(group, removed.get(k, set())) for k, group in groups.items()}
-
-
-def _rows_without(rows: Indices, keys: set[bytes]) -> Indices:
-    kept: NDArray[np.bool_] = np.array([key not in keys for key in field_keys(rows)], dtype=bool)
-    return rows[kept]
+def without_fields(groups: Groups, rows: Indices) -> Groups:
+    """Reported fields less those of `rows` (n, k)."""
+    arity, removed = rows.shape[1], set(field_keys(rows))
+    kept = np.array([key not in removed for key in field_keys(groups[arity])], dtype=bool)
+    return groups | {arity: groups[arity][kept]}
 
 
 def _train_network(
