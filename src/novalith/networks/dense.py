@@ -42,43 +42,6 @@ class Dense(nn.Module):  # type: ignore[misc]
         return y
 
 
-class Autoencoder(nn.Module):  # type: ignore[misc]
-    """Encoder to a mean and a log-variance (n, latent each), decoder back to the input.
-
-    A plain autoencoder reads the mean alone. The decoder is linear at its end unless told otherwise: standardised data
-    have both signs, which a sigmoid cannot give.
-    """
-
-    def __init__(
-        self, n_inputs: int, hidden: Sequence[int], n_latent: int, activation: str = "relu", output: str = "linear"
-    ) -> None:
-        super().__init__()
-        self.encoder = Dense([n_inputs, *hidden], activation, activation)
-        self.mean = nn.Linear(hidden[-1], n_latent)
-        self.log_variance = nn.Linear(hidden[-1], n_latent)
-        self.decoder = Dense([n_latent, *reversed(hidden), n_inputs], activation, output)
-
-    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(n, inputs) -> mean and log-variance, (n, latent) each."""
-        h = self.encoder(x)
-        # exp of more than 10 would overflow float32 in the loss long before it meant anything.
-        return self.mean(h), self.log_variance(h).clamp(-10.0, 10.0)
-
-    def decode(self, z: Tensor) -> Tensor:
-        """(n, latent) -> (n, inputs)."""
-        x: Tensor = self.decoder(z)
-        return x
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Reconstruct through the mean, without noise."""
-        return self.decode(self.encode(x)[0])
-
-
-def count_parameters(module: nn.Module) -> int:
-    """Number of trainable numbers."""
-    return sum(p.numel() for p in module.parameters() if p.requires_grad)
-
-
 def device_named(name: str) -> torch.device:
     """The device of a name: "cpu", "cuda", "cuda:1", "mps", or "auto" for an accelerator where there is one."""
     if name != "auto":
