@@ -14,7 +14,7 @@ discover: $(RUN_VENV)/ready  ## the main job, offline, on the bundled data
 	$(RUN_VENV)/bin/novalith discover $(SYSTEM) --out $(OUT)
 
 test: $(DEV_VENV)/ready  ## the tests
-	$(DEV_VENV)/bin/python -m pytest
+	$(DEV_VENV)/bin/python -m pytest --numprocesses 2 --dist loadfile
 
 check: $(DEV_VENV)/ready  ## style and types
 	$(DEV_VENV)/bin/ruff check .
