@@ -9,7 +9,8 @@ Three steps, each resumable from what lies in the folder:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -59,11 +60,21 @@ class _Job:
     references: Mapping[str, float]
     folder: CampaignFolder
     workers: int
+    pool: RelaxationPool | None
     observer: Observer
+
+    @contextmanager
+    def open_pool(self) -> Iterator[RelaxationPool]:
+        """The workers that were lent, or new ones."""
+        if self.pool is not None:
+            yield self.pool
+            return
+        with RelaxationPool(self.plan.potential, self.settings, self.workers) as pool:
+            yield pool
 
     @property
     def settings(self) -> RelaxSettings:
-        return RelaxSettings(max_force_ev_per_a=self.plan.max_force_ev_per_a, max_steps=self.plan.max_steps)
+        return settings_of(self.plan)
 
 
 def discover(
@@ -72,6 +83,7 @@ def discover(
     *,
     workers: int = 1,
     cache: Cache | None = None,
+    pool: RelaxationPool | None = None,
     observer: Observer | None = None,
 ) -> RunRecord:
     """Run a campaign, or go on with the one in the folder.
@@ -82,6 +94,7 @@ def discover(
         workers: relaxations at a time; cannot change the result.
         cache: where relaxations of other campaigns are looked up and kept; by default only the folder's own results
             are reused.
+        pool: open workers to use instead of `workers` new ones; their settings must be those of the plan.
         observer: hears of the progress.
 
     Raises:
@@ -90,6 +103,8 @@ def discover(
         StorageError: the folder may not be written to, or the disk is full.
     """
     request = plan.request()
+    if pool is not None and pool.settings != settings_of(plan):
+        raise InputError("The pool that was lent relaxes with other settings than the plan asks for.")
     own, checksum = read_references(plan.reference)
     known = known_materials(plan.hidden, own)
     job = _Job(
@@ -100,6 +115,7 @@ def discover(
         references=_references(known.library, plan, request),
         folder=CampaignFolder(make_folder(out)),
         workers=workers,
+        pool=pool,
         observer=observer or Silence(),
     )
     with folder_lock(out):
@@ -114,6 +130,11 @@ def discover(
         record = replace(record, funnel=(*gathered.funnel.summary(), *funnel.summary()))
         write_outputs(record, job.folder, [*gathered.funnel.rejections, *funnel.rejections], job.resolved.run_id)
     return record
+
+
+def settings_of(plan: Plan) -> RelaxSettings:
+    """When the relaxations of a plan stop."""
+    return RelaxSettings(max_force_ev_per_a=plan.max_force_ev_per_a, max_steps=plan.max_steps)
 
 
 def resolve(plan: Plan, own_data: Mapping[str, str]) -> ResolvedPlan:
@@ -189,7 +210,7 @@ def _relaxed(job: _Job, queue: Sequence[Candidate], cache: Cache | None) -> dict
                 keep(candidate.id, relaxation_from_json(cache[keys[candidate.id]]))
         tasks = [(c.id, c.crystal) for c in todo if c.id not in results]
         if tasks:
-            with RelaxationPool(job.plan.potential, job.settings, job.workers) as pool:
+            with job.open_pool() as pool:
                 for identifier, relaxation in pool.run(tasks):
                     keep(identifier, relaxation)
                     if cache is not None:
@@ -202,7 +223,7 @@ def _surroundings(job: _Job) -> Surroundings:
     if job.plan.hull == "table":
         return Surroundings(job.known.novelty, job.references, table_phases(job.known.library, job.request.field), ())
     job.observer.note("Relaxing the competing phases with the same potential.")
-    with RelaxationPool(job.plan.potential, job.settings, job.workers) as pool:
+    with job.open_pool() as pool:
         phases, missing = relaxed_phases(job.known.library, job.request.field, pool, FolderCache(job.folder.cache))
     return Surroundings(job.known.novelty, job.references, phases, missing)
 

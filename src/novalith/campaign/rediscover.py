@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from novalith.campaign.discover import discover
+from novalith.campaign.discover import discover, settings_of
 from novalith.campaign.observer import Observer, Silence
 from novalith.campaign.plan import Plan
 from novalith.campaign.record import RunRecord
@@ -25,6 +25,7 @@ from novalith.data.door import read_structures
 from novalith.data.library import Library
 from novalith.errors import EmptyResultError, InputError
 from novalith.materials import Crystal
+from novalith.relax.pool import RelaxationPool
 from novalith.screen.duplicates import same_crystal
 from novalith.screen.tolerances import MATCHER_ANGLE_DEG, MATCHER_LTOL, MATCHER_STOL
 from novalith.store.cache import FolderCache
@@ -103,16 +104,18 @@ def rediscover(
         {"protocol": ..., "targets": [...], "summary": {run: {...}}}, ready for JSON.
     """
     observer = observer or Silence()
-    runs = _Runs(make_folder(work), workers, FolderCache(work / "relaxations"), top)
+    make_folder(work)
     names = base.generators if len(base.generators) == 1 else (*base.generators, TOGETHER)
     attempts: list[Attempt] = []
     observer.stage("Blind runs", len(targets) * len(names))
-    for target in targets:
-        for name in names:
-            generators = base.generators if name == TOGETHER else (name,)
-            plan = replace(base, ask=target.formula, hidden=(target.formula,), generators=generators)
-            attempts.append(_attempt(target, name, plan, runs))
-            observer.advance(1)
+    with RelaxationPool(base.potential, settings_of(base), workers) as pool:
+        runs = _Runs(work, pool, FolderCache(work / "relaxations"), top)
+        for target in targets:
+            for name in names:
+                generators = base.generators if name == TOGETHER else (name,)
+                plan = replace(base, ask=target.formula, hidden=(target.formula,), generators=generators)
+                attempts.append(_attempt(target, name, plan, runs))
+                observer.advance(1)
     return {
         "protocol": {
             "budget": base.budget,
@@ -129,10 +132,10 @@ def rediscover(
 
 @dataclass(frozen=True)
 class _Runs:
-    """What all runs share: where they lie, workers, relaxations done before, the rank that counts."""
+    """What all runs share: where they lie, the workers, relaxations done before, the rank that counts."""
 
     work: Path
-    workers: int
+    pool: RelaxationPool
     cache: FolderCache
     top: int | None
 
@@ -143,7 +146,7 @@ def _attempt(target: Target, name: str, plan: Plan, runs: _Runs) -> Attempt:
     if done.exists():
         return Attempt(**json.loads(done.read_text(encoding="utf-8")))
     try:
-        record = discover(plan, folder, workers=runs.workers, cache=runs.cache)
+        record = discover(plan, folder, pool=runs.pool, cache=runs.cache)
         attempt = _judge(target, name, record, runs.top)
     except EmptyResultError as error:
         attempt = Attempt(target.id, target.formula, name, False, None, None, 0, None, None, str(error))
