@@ -1,8 +1,8 @@
 """Scores as probabilities.
 
 Platt's scaling: P(positive | score s) = 1 / (1 + exp(-(a s + b))), a and b by maximum likelihood on held-out scores,
-with each class weighted to one half. The probability therefore reads "were this drawn with equal chance from the positives
-or from the background, how likely is it a positive"; another mixing ratio r shifts its log-odds by log r.
+with each class weighted to one half. The probability therefore reads "were this drawn with equal chance from
+the positives or from the background, how likely is it a positive"; another mixing ratio r shifts its log-odds by log r.
 
 Platt, Advances in Large Margin Classifiers (1999).
 """

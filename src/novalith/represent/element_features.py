@@ -1,7 +1,7 @@
 """The published element features that follow from public properties, computed anew.
 
-Of the 37 columns of the published table these can be had from the periodic table of pymatgen and the covalent radii of ASE
-(Cordero et al., Dalton Trans. 2832, 2008). The others are results of one set of DFT calculations (BCC... and GS...
+Of the 37 columns of the published table these can be had from the periodic table of pymatgen and the covalent radii of
+ASE (Cordero et al., Dalton Trans. 2832, 2008). The others are results of one set of DFT calculations (BCC... and GS...
 columns), tabulated scales (Pettifor, MendeleevNumber) or measurements without a single public source (ICSDVolume,
 Polarizability), and are shipped as published.
 """
