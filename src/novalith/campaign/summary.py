@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from novalith.campaign.outputs import CANDIDATE_COLUMNS, table_row
 from novalith.campaign.record import RunRecord
+from novalith.recipes.fields import ScoredField
 
 
 def summary_json(record: RunRecord) -> dict[str, Any]:
@@ -22,6 +25,15 @@ def summary_json(record: RunRecord) -> dict[str, Any]:
         ],
         "candidates": [dict(zip(CANDIDATE_COLUMNS, table_row(row), strict=True)) for row in record.ranked],
     }
+
+
+def fields_text(results: Sequence[tuple[ScoredField, RunRecord | None]], out: Path) -> str:
+    """A line for each field of a ladder that began with fields."""
+    lines = []
+    for field, record in results:
+        count = "nothing could be proposed" if record is None else f"{len(record.ranked)} crystals ranked"
+        lines.append(f"{field.field.name:<20} score {field.score:6.2f}  {count}  {out / field.field.name}")
+    return "\n".join([*lines, f"Table: {out / 'fields.csv'}"])
 
 
 def summary_text(record: RunRecord, n_rows: int = 10) -> str:
