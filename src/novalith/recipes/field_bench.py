@@ -18,7 +18,7 @@ no sub-fields       quaternary; every field of four or more elements less the he
 ==================  ===========================================================================================
 
 To take out the sub-fields of the held-out fields *only* would give them away: they would be the fields without any
-reported part. A model that is trained under that rule learns just this (matched ROC AUC 0.987 instead of 0.93).
+reported part. A model that is trained under that rule learns just this.
 """
 
 from __future__ import annotations

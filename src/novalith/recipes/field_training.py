@@ -5,7 +5,7 @@
 Training data are reported fields of one arity and random background fields. Both are split into folds; a fold is
 described by the evidence of the *other* folds and of the fields of other arities, exactly as an unexplored field is
 described later. Each member has folds, background and starting weights of its own, so that the spread of the members
-says how far the answer depends on chance. On validation folds the half sum beat either half; see `docs/fields.md`.
+says how far the answer depends on chance. The halves differ by less than the spread over folds; see `docs/fields.md`.
 
 Scores become probabilities by a calibration (`novalith.predict.calibration`) that one more member gives, which is
 trained without a tenth of the reported fields and judges them against matched background.
@@ -35,7 +35,7 @@ FEWEST_REPORTED = 50
 
 @dataclass(frozen=True)
 class FieldTraining:
-    """How the scorer is trained; the defaults were chosen on validation folds.
+    """How the scorer is trained; the defaults were chosen on random splits of the bundled lists.
 
     Attributes:
         n_members: size of the ensemble; each member is one network and one set of trees.
