@@ -234,7 +234,7 @@ def _record(job: _Job, gathered: Gathered, results: Mapping[str, Relaxation], ar
     choices = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(job.plan).items()}
     return RunRecord(
         folder=job.folder.root,
-        title=str(job.request.composition or job.request.field),
+        title=job.plan.ask,
         plan={"plan": choices, "drawn": dict(gathered.drawn)},
         versions={**job.resolved.versions, **cards},
         funnel=(),
