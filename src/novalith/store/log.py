@@ -80,7 +80,7 @@ class AppendLog:
         self.path = path
         self.records, whole = read_log(path)
         try:
-            self._handle = path.open("ab")
+            self._handle = path.open("ab", buffering=0)  # nothing is left to be written when a write fails
             if self._handle.tell() > whole:
                 self._handle.truncate(whole)
         except OSError as error:
@@ -94,9 +94,10 @@ class AppendLog:
             ValueError: the record holds a number that is not finite.
         """
         line = _seal(_dump(record))
+        rest = memoryview(line)
         try:
-            self._handle.write(line)
-            self._handle.flush()
+            while rest:
+                rest = rest[self._handle.write(rest) :]
             os.fsync(self._handle.fileno())
         except OSError as error:
             raise storage_error(self.path, error, len(line)) from error
