@@ -30,6 +30,7 @@ def command(
     if json is not None:
         write_atomic(json, json_format.dumps(result, indent=1))
     text = "\n".join(f"{name:<28} {value}" for name, value in {**result["summary"], **result["protocol"]}.items())
-    show(result, text, as_json=False)
+    refusals = "".join(f"\nrefused {identifier}: {reason}" for identifier, reason in result["refused"].items())
+    show(result, text + refusals, as_json=False)
     if reading.refused:
         raise typer.Exit(3)
