@@ -20,7 +20,7 @@ from novalith.errors import EmptyResultError
 from novalith.materials import Candidate, Verdict
 from novalith.propose.base import Proposer, Request
 from novalith.screen.base import Rule
-from novalith.screen.duplicates import same_crystal
+from novalith.screen.duplicates import Reduced, matches, may_match
 from novalith.screen.novelty import Grade, NoveltyIndex
 
 #: A proposer gives up after this many proposals for each relaxation of the budget.
@@ -53,7 +53,7 @@ class _Screens:
     def __init__(self, plan: Plan, request: Request, rules: Sequence[Rule], novelty: NoveltyIndex) -> None:
         self.funnel = Funnel(PROPOSAL_STAGES)
         self._plan, self._request, self._rules, self._novelty = plan, request, rules, novelty
-        self._queued: dict[str, list[Candidate]] = {}
+        self._queued: dict[str, list[tuple[Candidate, Reduced]]] = {}
         sharing = max(1, min(FORMULAS_PER_BUDGET, len(request.formulas)))
         self._quota = math.ceil(plan.budget / sharing)
 
@@ -65,14 +65,14 @@ class _Screens:
         for rule in self._rules:
             if not passes(rule.name, candidate, rule.check(crystal)):
                 return False
-        for stage, question in (
-            ("share of the formula", self._within_share),
-            ("duplicate", self._first_of_its_kind),
-            ("known structure", self._not_known),
-        ):
-            if not passes(stage, candidate, question(candidate)):
-                return False
-        self._queued.setdefault(crystal.composition.formula, []).append(candidate)
+        if not passes("share of the formula", candidate, self._within_share(candidate)):
+            return False
+        reduced = Reduced.of(crystal)
+        if not passes("duplicate", candidate, self._first_of_its_kind(candidate, reduced)):
+            return False
+        if not passes("known structure", candidate, self._not_known(candidate)):
+            return False
+        self._queued.setdefault(crystal.composition.formula, []).append((candidate, reduced))
         return True
 
     def _as_requested(self, candidate: Candidate) -> Verdict:
@@ -92,9 +92,9 @@ class _Screens:
         known = novelty.grade is Grade.KNOWN_STRUCTURE
         return Verdict(not known, "known structure", f"It is {novelty.nearest_formula} ({novelty.nearest_id}).")
 
-    def _first_of_its_kind(self, candidate: Candidate) -> Verdict:
-        for other in self._queued.get(candidate.crystal.composition.formula, []):
-            if same_crystal(other.crystal, candidate.crystal) is not None:
+    def _first_of_its_kind(self, candidate: Candidate, reduced: Reduced) -> Verdict:
+        for other, known in self._queued.get(candidate.crystal.composition.formula, []):
+            if may_match(known, reduced) and matches(known, reduced):
                 return Verdict(False, "duplicate", f"It is the same crystal as {other.id}.")
         return Verdict(True, "duplicate")
 
