@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 
@@ -110,3 +112,19 @@ def test_pools_that_cannot_work_are_refused() -> None:
         RelaxationPool("nothing", SETTINGS, 1)
     with pytest.raises(InputError, match="context manager"):
         list(RelaxationPool("chgnet", SETTINGS, 1).run([]))
+
+
+def test_a_script_without_a_guard_is_not_run_again_by_its_workers(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from novalith.materials import Crystal\n"
+        "from novalith.relax.pool import RelaxationPool\n"
+        "from novalith.relax.settings import RelaxSettings\n"
+        "print('once')\n"
+        "salt = Crystal.from_arrays([[0, 2.8, 2.8], [2.8, 0, 2.8], [2.8, 2.8, 0]], ['Na', 'Cl'],"
+        " [(0, 0, 0), (0.5, 0.5, 0.5)])\n"
+        "with RelaxationPool('chgnet', RelaxSettings(), 1) as pool:\n"
+        "    print([r.ending.value for _, r in pool.run([('salt', salt)])])\n"
+    )
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True)  # noqa: S603
+    assert done.stdout.split("\n")[:2] == ["once", "['converged']"]

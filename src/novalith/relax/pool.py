@@ -14,6 +14,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -199,7 +200,7 @@ class RelaxationPool:
         process = context.Process(
             target=_serve, args=(theirs, self.info.name, self.settings), name="novalith-relax", daemon=True
         )
-        with _environment(WORKER_ENVIRONMENT):
+        with _environment(WORKER_ENVIRONMENT), _main_left_alone():
             process.start()
         theirs.close()  # so that the death of the worker closes the wire
         return _Worker(process, ours)
@@ -221,6 +222,25 @@ def _serve(wire: Connection, potential_name: str, settings: RelaxSettings) -> No
             wire.send(relax(wire.recv(), potential, settings))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return  # the parent is gone or has no more work
+
+
+@contextmanager
+def _main_left_alone() -> Iterator[None]:
+    """Keep a new worker from running the user's script again.
+
+    A spawned process imports the main module of its parent, and a script without a ``__name__`` guard would start its
+    campaign once more in every worker. Workers need nothing from it: what they run is imported by name.
+    """
+    main = sys.modules["__main__"]
+    hidden = {name: getattr(main, name) for name in ("__spec__", "__file__") if hasattr(main, name)}
+    main.__spec__ = None
+    if "__file__" in hidden:
+        del main.__file__
+    try:
+        yield
+    finally:
+        for name, value in hidden.items():
+            setattr(main, name, value)
 
 
 @contextmanager
