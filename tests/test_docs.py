@@ -1,4 +1,4 @@
-"""Every line that the tutorial shows is run, in order, in one empty folder."""
+"""Every line that the tutorial and the README show is run, in order, in an empty folder."""
 
 import re
 import shlex
@@ -29,3 +29,11 @@ def test_the_tutorial_runs(tmp_path):
             run([sys.executable, "-m", "novalith", *arguments], tmp_path)
     assert (tmp_path / "salt" / "report.html").stat().st_size > 10_000
     assert list((tmp_path / "salt" / "structures").glob("*.cif"))
+
+
+def test_the_fifteen_lines_of_the_readme_run_as_a_script(tmp_path):
+    blocks = dict(BLOCK.findall((TUTORIAL.parents[1] / "README.md").read_text(encoding="utf-8")))
+    (tmp_path / "script.py").write_text(blocks["python"], encoding="utf-8")
+    printed = run([sys.executable, "script.py"], tmp_path)
+    assert "nearest known:" in printed
+    assert "doubt:" in printed
