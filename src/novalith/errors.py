@@ -41,7 +41,9 @@ class UnknownNameError(InputError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         names = sorted(known)
-        near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+        near = [n for n in names if n.lower() == name.lower()] or difflib.get_close_matches(
+            name, names, n=1, cutoff=0.5
+        )
         hint = f" Did you mean {near[0]!r}?" if near else ""
         listed = f" Known: {', '.join(names)}." if len(names) <= 40 else ""
         super().__init__(f"Unknown {kind} {name!r}.{hint}{listed}")

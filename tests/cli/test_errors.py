@@ -8,6 +8,7 @@ import pytest
 
 CASES = [
     (["discover", "Li-Xy", "--out", "run"], 2, "Unknown element 'Xy'"),
+    (["discover", "li-sn-s-cl", "--out", "run"], 2, "Did you mean 'Li'"),
     (["discover", "LiFePo4", "--out", "run"], 2, "Did you mean PO4"),
     (["discover", "Mg-Ti-O", "--out", "run", "--budgte", "3"], 2, "--budget"),
     (["discover", "Mg-Ti-O", "--out", "run", "--generators", "prototype"], 2, "Did you mean 'prototypes'"),

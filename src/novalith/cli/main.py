@@ -76,7 +76,9 @@ def run() -> None:
     except Abort:
         _fail("Stopped.", 130)
     except TyperException as error:
-        _fail(f"{error.format_message()} Run 'novalith VERB --help' for what a verb takes.", error.exit_code)
+        _fail(
+            f"{error.format_message().rstrip('.')}. Run 'novalith VERB --help' for what a verb takes.", error.exit_code
+        )
     except KeyboardInterrupt:
         _fail("Stopped. What was finished is kept; the same command goes on from there.", 130)
     except OSError as error:
