@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 
 from novalith.screen.chemistry import OXIDATION_SETS, ChemistryOptions, judge_table, stream_verdicts
-from novalith.screen.formula_table import read_formulas
+from novalith.represent.formula_table import read_formulas
 
 TABLES = {
     "icsd_formulas_85x8": "reduced_formula",

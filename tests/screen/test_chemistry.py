@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from novalith.errors import UnknownNameError
 from novalith.materials import ATOMIC_NUMBERS, Composition
+from novalith.represent.formula_table import read_formulas
 from novalith.screen.charge_sums import as_runs, dilate, fold
 from novalith.screen.chemistry import (
     OXIDATION_SETS,
@@ -23,7 +24,6 @@ from novalith.screen.chemistry import (
     judge_table,
     stream_verdicts,
 )
-from novalith.screen.formula_table import read_formulas
 from novalith.screen.oxidation import load_states
 
 #: Formulas of every kind: ionic, intermetallic, mixed valence, noble gas, boron, elements, organics, large counts.

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from novalith.errors import CampaignError
+from novalith.errors import CampaignError, UnknownNameError
 from novalith.training.loop import Supervision, TrainingDivergedError, TrainingSettings, train
 
 X = torch.randn(400, 3, generator=torch.Generator().manual_seed(0))
@@ -93,3 +93,14 @@ def test_a_loss_that_is_not_finite_stops_the_training():
     with pytest.raises(TrainingDivergedError, match="learning rate"):
         train(network, lambda *_: network[1].weight.sum() * torch.inf, 40, SETTINGS, rng=np.random.default_rng(0))
     assert np.isfinite(weights(network)).all()
+
+
+def test_half_precision_finds_the_line_and_another_precision_is_refused():
+    network = module()
+    network[0].p = 0.0
+    settings = TrainingSettings(30, 40, 5e-2, 0.0, averaging=0.5, precision="bfloat16")
+    train(network, squared_error(network), len(X), settings, rng=np.random.default_rng(0))
+    assert np.allclose(weights(network), TRUTH, atol=0.05)
+    assert not np.allclose(weights(network), TRUTH, atol=1e-6)
+    with pytest.raises(UnknownNameError, match="bfloat16"):
+        TrainingSettings(precision="float16")

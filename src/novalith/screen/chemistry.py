@@ -28,9 +28,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from novalith.materials import ATOMIC_NUMBERS, Composition, Verdict
+from novalith.represent.formula_table import FormulaTable, read_formulas
 from novalith.screen.charge_sums import Kernel, is_neutral, is_ordered
 from novalith.screen.explain import explain
-from novalith.screen.formula_table import FormulaTable, read_formulas
 from novalith.screen.oxidation import OXIDATION_SETS, SOURCE, StateSet, load_states
 
 __all__ = [

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from novalith.materials import Composition, Crystal, Gene
+from novalith.represent.formula_table import element_keys, read_formulas
 from novalith.screen.composition_distance import cumulative_shares, nearest_composition, scale_distance
 from novalith.screen.duplicates import Reduced, rms_distance
-from novalith.screen.formula_table import element_keys, read_formulas
 from novalith.screen.tolerances import MATCHER_ANGLE_DEG, MATCHER_LTOL, MATCHER_STOL
 
 if TYPE_CHECKING:

@@ -24,12 +24,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from novalith.errors import CampaignError, InputError, NovalithError
+from novalith.errors import CampaignError, InputError, NovalithError, UnknownNameError
 from novalith.networks.dense import device_named
 from novalith.store.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 
 #: Loss of a batch: row numbers (on the device) and a generator for dropout-free noise -> scalar.
 BatchLoss = Callable[[Tensor, torch.Generator], Tensor]
+
+
+PRECISIONS = ("float32", "bfloat16")
 
 
 class TrainingDivergedError(NovalithError):
@@ -48,6 +51,8 @@ class TrainingSettings:
         patience: epochs without improvement on the validation rows before stopping; 0 never stops early.
         averaging: share of the old average kept at each step; 0 averages nothing.
         device: "cpu", "cuda" or "auto".
+        precision: "float32", or "bfloat16" to multiply matrices in half the bits (weights and sums stay float32):
+            about three times faster on processors with AMX and on accelerators.
     """
 
     n_epochs: int = 20
@@ -57,6 +62,7 @@ class TrainingSettings:
     patience: int = 0
     averaging: float = 0.0
     device: str = "cpu"
+    precision: str = "float32"
 
     def __post_init__(self) -> None:
         if self.n_epochs < 1 or self.batch_size < 1 or self.learning_rate <= 0 or not 0 <= self.averaging < 1:
@@ -64,6 +70,13 @@ class TrainingSettings:
                 f"{self}: expected at least one epoch and one row a batch, a positive learning rate and averaging "
                 "from 0 up to, not including, 1."
             )
+        if self.precision not in PRECISIONS:
+            raise UnknownNameError("precision", self.precision, PRECISIONS)
+
+
+def half_precision(device: torch.device, precision: str) -> torch.autocast:
+    """The context in which matrices are multiplied in the given precision."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
 
 
 @dataclass(frozen=True)
@@ -175,7 +188,8 @@ class _Run:
         order = torch.randperm(n_rows, generator=generator).to(self.device)
         total, batches = 0.0, order.split(self.settings.batch_size)
         for batch in batches:
-            value = loss(batch, generator)
+            with half_precision(self.device, self.settings.precision):
+                value = loss(batch, generator)
             if not torch.isfinite(value):
                 self.module.load_state_dict(self.average)
                 raise TrainingDivergedError(

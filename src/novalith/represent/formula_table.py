@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from novalith.errors import InputError
-from novalith.materials import ATOMIC_NUMBERS, MAX_COUNT, Composition
+from novalith.materials import ATOMIC_NUMBERS, ELEMENTS, MAX_COUNT, Composition
 
 _OTHER, _UPPER, _LOWER, _DIGIT, _OPEN, _CLOSE, _END = range(7)
 #: Formulas with more elements than this are read one by one.
@@ -46,6 +46,41 @@ class FormulaTable:
         """(atomic number, count) pairs of a row."""
         z, n = self.atomic_numbers[row], self.counts[row]
         return tuple((int(a), int(b)) for a, b in zip(z, n, strict=True) if a)
+
+    def composition(self, row: int) -> Composition:
+        """The composition of a row that has no problem."""
+        return Composition(tuple((ELEMENTS[z - 1], n) for z, n in self.parts(row)))
+
+    def select(self, rows: NDArray[np.integer] | NDArray[np.bool_]) -> FormulaTable:
+        """The rows of an index or a mask, in its order, with their problems."""
+        index = np.arange(len(self))[rows]
+        problems = {new: self.problems[old] for new, old in enumerate(index.tolist()) if old in self.problems}
+        return FormulaTable(self.atomic_numbers[index], self.counts[index], problems)
+
+
+def table_of(atomic_numbers: NDArray[np.integer], counts: NDArray[np.integer]) -> FormulaTable:
+    """A table from (n, k) atomic numbers and counts in any slots, zeros where there is no element.
+
+    Elements move to the front of each row, sorted by atomic number, and counts are divided by their greatest common
+    divisor. A row without elements is a problem of its own.
+    """
+    present = (atomic_numbers > 0) & (counts > 0)
+    key = np.where(present, atomic_numbers.astype(np.int64), len(ELEMENTS) + 1)
+    order = np.argsort(key, axis=1, kind="stable")
+    z = np.take_along_axis(np.where(present, atomic_numbers, 0).astype(np.int64), order, axis=1)
+    n = np.take_along_axis(np.where(present, counts, 0).astype(np.int64), order, axis=1)
+    n //= np.maximum(np.gcd.reduce(n, axis=1), 1)[:, None]
+    width = max(1, int((z > 0).sum(axis=1).max(initial=0)))
+    empty = np.flatnonzero(~present.any(axis=1)).tolist()
+    return FormulaTable(z[:, :width], n[:, :width], dict.fromkeys(empty, "It holds no element."))
+
+
+def formula_keys(table: FormulaTable) -> NDArray[np.bytes_]:
+    """(n,) keys that are equal for equal reduced formulas, whatever the order of their elements or their table."""
+    width = table.atomic_numbers.shape[1]
+    # Counts stay below 2**20 (`MAX_COUNT`), atomic numbers below 2**12.
+    packed = np.sort(((table.atomic_numbers << 20) | table.counts).astype(np.uint32), axis=1)[:, ::-1]
+    return np.ascontiguousarray(packed).view(f"S{4 * width}").ravel()
 
 
 def read_formulas(formulas: Sequence[str]) -> FormulaTable:
