@@ -28,6 +28,7 @@ VERBS = (
     "sample",
     "screen",
     "fields",
+    "train",
     "bench",
 )
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,39 @@ if TYPE_CHECKING:
 def split_list(text: str) -> tuple[str, ...]:
     """The parts of an option such as "Pb,Cd" or "Pb Cd"; empty text gives none."""
     return tuple(part for part in text.replace(",", " ").split() if part)
+
+
+def split_pairs(texts: Sequence[str]) -> dict[str, str]:
+    """Options such as "network=gru" as a dictionary.
+
+    Raises:
+        InputError: a text has no "=".
+    """
+    pairs = {}
+    for text in texts:
+        name, sign, value = text.partition("=")
+        if not (sign and name.strip() and value.strip()):
+            raise InputError(f"{text!r} is not NAME=VALUE, such as formation_energy=-2.")
+        pairs[name.strip()] = value.strip()
+    return pairs
+
+
+def split_targets(texts: Sequence[str]) -> tuple[tuple[str, float], ...]:
+    """Options such as "formation_energy=-2" as pairs of a name and a finite number.
+
+    Raises:
+        InputError: a text is no such pair.
+    """
+    targets = []
+    for name, value in split_pairs(texts).items():
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+        if not math.isfinite(number):
+            raise InputError(f"The target {name} is {value!r}; expected a finite number.")
+        targets.append((name, number))
+    return tuple(targets)
 
 
 def worker_count(asked: int) -> int:
