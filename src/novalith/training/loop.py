@@ -163,7 +163,7 @@ class _Run:
         self.module, self.settings, self.seed = module, settings, seed
         self.device = device_named(settings.device)
         self.optimiser = torch.optim.AdamW(
-            module.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+            module.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
         )
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
             self.optimiser, settings.learning_rate, total_steps=settings.n_epochs * steps_per_epoch + 1
