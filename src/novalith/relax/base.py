@@ -14,6 +14,8 @@ from novalith.materials import Crystal
 
 #: The scale of Materials Project energies with the 2020 correction scheme (Wang et al., Sci. Rep. 11, 15496, 2021).
 MP2020_PBE = "MP2020-corrected PBE"
+#: The scale of the same calculations before any correction.
+PBE_UNCORRECTED = "Materials Project PBE, uncorrected"
 
 
 @dataclass(frozen=True)
@@ -40,12 +42,14 @@ class PotentialInfo:
         version: model version and a hash of its weights: part of every cache key.
         energy_scale: the name of the scale its energies live on; scales never mix on one hull.
         citation: BibTeX key in `novalith.data` cards.
+        dispersion: whether van der Waals attraction is in its energies; without it layers do not hold together.
     """
 
     name: str
     version: str
     energy_scale: str
     citation: str
+    dispersion: bool = False
 
     @property
     def label(self) -> str:

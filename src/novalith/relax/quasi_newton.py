@@ -24,7 +24,7 @@ ROUNDING_EV_PER_ATOM = 2e-6
 
 def quasi_newton(walk: Walk, start: Point) -> tuple[Point, Refusal | None]:
     """Descend from `start`; the refusal says why the point is not converged."""
-    inverse = np.linalg.inv(model_hessian(start.crystal, walk.settings.fixed_cell)).astype(np.float64)
+    inverse = walk.hold(model_hessian(start.crystal, walk.settings.fixed_cell))
     rounding = ROUNDING_EV_PER_ATOM * start.crystal.n_atoms
     point, radius, fresh = start, FIRST_RADIUS_A, True
     refusal: Refusal | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from novalith.errors import InputError
+from novalith.errors import ContradictionError, InputError
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,8 @@ class RelaxSettings:
         max_steps: evaluations after the first. Strained and rattled crystals need about ten, random ones up to a
             hundred; what needs more is usually falling apart.
         fixed_cell: relax the positions alone; the stress is then reported, not required.
+        in_plane: relax the cell in the plane of x and y alone, for a monolayer whose vacuum is along z; stresses that
+            reach out of the plane are then reported, not required.
         windows: sane volumes, distances and energies.
     """
 
@@ -43,6 +45,7 @@ class RelaxSettings:
     max_stress_gpa: float = 0.1
     max_steps: int = 250
     fixed_cell: bool = False
+    in_plane: bool = False
     windows: Windows = field(default_factory=Windows)
 
     def __post_init__(self) -> None:
@@ -50,5 +53,9 @@ class RelaxSettings:
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
                 raise InputError(f"{name} is {value}; expected a positive number.")
+        if self.fixed_cell and self.in_plane:
+            raise ContradictionError(
+                "A cell is either fixed or free in its plane: give one of fixed_cell and in_plane."
+            )
         if self.max_steps < 0:
             raise InputError(f"max_steps is {self.max_steps}; expected 0 or more.")

@@ -17,6 +17,9 @@ Array = NDArray[np.float64]
 #: 1 eV/Å3 in GPa (CODATA 2018).
 GPA_PER_EV_PER_A3 = 160.2176634
 
+#: Entries of x for Uzz, Uyz and Uxz, which a relaxation in the plane leaves at zero (see `novalith.relax.frame`).
+OUT_OF_PLANE = slice(-4, -1)
+
 
 @dataclass(frozen=True)
 class Point:
@@ -28,7 +31,7 @@ class Point:
         energy_ev: of the cell.
         gradient: dE/dx, eV/Å.
         max_force_ev_per_a: largest force on an atom.
-        max_stress_gpa: largest absolute stress component.
+        max_stress_gpa: largest absolute stress component among those that may relax.
     """
 
     x: Array
@@ -84,6 +87,16 @@ class Walk:
             return Refusal(Ending.OUT_OF_REACH, str(error))
         return self._judge(x, crystal, evaluated)
 
+    def hold(self, hessian: Array) -> Array:
+        """The inverse of second derivatives, without the entries of x that must not move."""
+        if not self.settings.in_plane:
+            return np.linalg.inv(hessian).astype(np.float64)
+        free = np.ones(len(hessian), dtype=bool)
+        free[OUT_OF_PLANE] = False
+        inverse = np.zeros_like(hessian)
+        inverse[np.ix_(free, free)] = np.linalg.inv(hessian[np.ix_(free, free)])
+        return inverse
+
     def _judge(self, x: Array, crystal: Crystal, evaluated: Evaluated) -> Point | Refusal:
         energy, forces, stress = evaluated.energy_ev, evaluated.forces_ev_per_a, evaluated.stress_ev_per_a3
         for name, value in (("an energy", energy), ("forces", forces), ("a stress", stress)):
@@ -93,11 +106,14 @@ class Walk:
         per_atom = energy / crystal.n_atoms
         if not low <= per_atom <= high:
             return Refusal(Ending.EXPLODED, f"The energy is {per_atom:.3g} eV/atom, outside of {low:g} to {high:g}.")
+        gradient = self.frame.gradient(x, evaluated, crystal.volume)
+        if self.settings.in_plane:
+            gradient[OUT_OF_PLANE], stress = 0.0, stress[:2, :2]
         return Point(
             x=x,
             crystal=crystal,
             energy_ev=energy,
-            gradient=self.frame.gradient(x, evaluated, crystal.volume),
+            gradient=gradient,
             max_force_ev_per_a=float(np.linalg.norm(forces, axis=1).max()),
             max_stress_gpa=float(np.abs(stress).max()) * GPA_PER_EV_PER_A3,
         )
