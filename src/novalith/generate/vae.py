@@ -1,11 +1,14 @@
 """Autoencoders of vectors: plain, variational, conditional, with a watch on collapse.
 
     z ~ N(mu(x, c), sigma2(x, c)),   x' = decoder(z, c)
-    loss = sum_d (x_d - x'_d)^2 / 2 + beta * KL,   KL = sum_j (mu_j^2 + sigma2_j - log sigma2_j - 1) / 2
+    loss = error(x, x') + beta * KL,   KL = sum_j (mu_j^2 + sigma2_j - log sigma2_j - 1) / 2
 
-beta = 0 is the plain autoencoder: no noise, and samples are drawn from the Gaussian of its codes. c is absent without a
-condition. A variational autoencoder *collapses* when the decoder stops listening to z: the reconstruction is then no
-better than one constant vector, and KL per dimension falls to zero. `CollapseReport` says so in numbers.
+The error is that of numbers, sum_d (x_d - x'_d)^2 / 2, or the cross-entropy of classes, for which beta = 1 makes the
+loss the negative evidence bound (`novalith.generate.likelihoods`). beta = 0 is the plain autoencoder: no noise, and
+samples are drawn from the Gaussian of its codes. c is absent without a condition.
+
+A variational autoencoder *collapses* when the decoder stops listening to z: the reconstruction is then no better than
+one constant answer, and KL per dimension falls to zero. `CollapseReport` says so in numbers.
 
 Kingma and Welling (2014); Sohn, Lee and Yan (2015) for the condition; active units after Burda, Grosse and
 Salakhutdinov (2016): latent dimensions whose mean varies over the data by more than 0.01.
@@ -13,17 +16,22 @@ Salakhutdinov (2016): latent dimensions whose mean varies over the data by more 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from novalith.errors import CapabilityError
 from novalith.generate.base import Floats, Generator
+from novalith.generate.likelihoods import Classes, Likelihood, Numbers
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from novalith.training.loop import EpochReport
 
 #: Variance of a latent mean over the data above which the unit counts as active (Burda et al. 2016).
 ACTIVE_VARIANCE = 0.01
@@ -40,6 +48,11 @@ class VaeSettings:
         output: last activation of the decoder; "linear" unless the data live in (0, 1).
         n_epochs: passes over the data.
         learning_rate: peak of the cycle.
+        n_classes: 0 for data that are numbers; else each datum is one of so many classes, 0, 1, ...
+        activation: between layers.
+        batch_size: rows a step.
+        shared_noise: one noise vector for the whole batch, as some published codes have it, instead of one a row.
+        precision: of the multiplications in training.
     """
 
     hidden: tuple[int, ...] = (128, 64)
@@ -48,6 +61,11 @@ class VaeSettings:
     output: str = "linear"
     n_epochs: int = 60
     learning_rate: float = 2e-3
+    n_classes: int = 0
+    activation: str = "silu"
+    batch_size: int = 64
+    shared_noise: bool = False
+    precision: str = "float32"
 
 
 @dataclass(frozen=True)
@@ -55,8 +73,8 @@ class CollapseReport:
     """Whether an autoencoder has learned anything.
 
     Attributes:
-        reconstruction: mean squared error a number of the data.
-        constant: the same of the best constant vector, the mean of the training data.
+        reconstruction: mean error of a datum: squared for numbers, cross-entropy in nats for classes.
+        constant: the same of the best constant answer, the mean or the frequencies of the training data.
         kl_per_dimension: KL divergence of each latent dimension, nats, mean over the data; zeros where beta is 0.
         active_units: latent dimensions whose mean varies by more than `ACTIVE_VARIANCE`.
     """
@@ -81,36 +99,78 @@ class VariationalAutoencoder(Generator):
 
     def __init__(self, settings: VaeSettings | None = None) -> None:
         self.settings = settings or VaeSettings()
+        self.likelihood: Likelihood = Classes(self.settings.n_classes) if self.settings.n_classes else Numbers()
         self._n_condition = 0
 
-    def fit(self, data: Floats, condition: Floats | None = None, *, rng: np.random.Generator) -> None:
-        """Learn (n, d) data, best standardised, with an optional (n, c) condition."""
+    def fit(self, data: NDArray[Any], condition: Floats | None = None, *, rng: np.random.Generator) -> None:
+        """Learn (n, d) data, best standardised where they are numbers, with an optional (n, c) condition."""
+        self.fit_watched(data, condition, rng=rng)
+        self._codes = self.encode(data, condition)
+
+    def fit_watched(
+        self,
+        data: NDArray[Any],
+        condition: Floats | None = None,
+        resume_path: Path | None = None,
+        watch: Callable[[EpochReport], None] = lambda _: None,
+        *,
+        rng: np.random.Generator,
+    ) -> None:
+        """Learn as `fit` does, telling of every epoch and going on from a checkpoint where there is one."""
         import torch
 
-        from novalith.networks.dense import Dense
-        from novalith.training.loop import TrainingSettings, train
+        from novalith.training.loop import Supervision, TrainingSettings, train
 
         s = self.settings
-        self._n_condition = 0 if condition is None else condition.shape[1]
-        self._mean = data.mean(axis=0)
-        n_in = data.shape[1] + self._n_condition
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(rng.integers(2**31)))
-            self._encoder = Dense([n_in, *s.hidden, 2 * s.n_latent])
-            self._decoder = Dense([s.n_latent + self._n_condition, *reversed(s.hidden), data.shape[1]], output=s.output)
-        x, given = self._tensor(data), self._condition(condition, len(data))
+            self._build(data.shape[1], 0 if condition is None else condition.shape[1])
+        x, given = self.likelihood.tensor(data), self._condition(condition, len(data))
 
         def loss(batch: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
             mean, log_variance = self._encode(x[batch], given[batch])
-            noise = torch.randn(mean.shape, generator=generator)
+            noise = torch.randn(mean.shape[1:] if s.shared_noise else mean.shape, generator=generator)
             z = mean + noise * (log_variance / 2).exp() if s.beta else mean
-            error = ((self._decode(z, given[batch]) - x[batch]) ** 2).sum(dim=1) / 2
+            error = self.likelihood.errors(x[batch], self._decode(z, given[batch])).sum(dim=1)
             return (error + s.beta * _kl(mean, log_variance).sum(dim=1)).mean()
 
-        both = torch.nn.ModuleList([self._encoder, self._decoder])
-        how = TrainingSettings(s.n_epochs, 64, s.learning_rate, 1e-4)
-        self.curve = train(both, loss, len(data), how, rng=rng)
-        self._codes = self.encode(data, condition)
+        self._fitted = data
+        how = TrainingSettings(s.n_epochs, s.batch_size, s.learning_rate, 1e-4, precision=s.precision)
+        beside = Supervision(resume_path=resume_path, watch=watch)
+        self.curve = train(self._both, loss, len(data), how, beside, rng=rng)
+
+    def _build(self, n_data: int, n_condition: int) -> None:
+        import torch
+
+        from novalith.networks.dense import Dense
+
+        s, width = self.settings, n_data * self.likelihood.width
+        self._n_data, self._n_condition = n_data, n_condition
+        self._encoder = Dense([width + n_condition, *s.hidden, 2 * s.n_latent], s.activation)
+        self._decoder = Dense([s.n_latent + n_condition, *reversed(s.hidden), width], s.activation, s.output)
+        self._both = torch.nn.ModuleList([self._encoder, self._decoder])
+
+    def tensors(self) -> dict[str, NDArray[np.float32]]:
+        """The weights by name, for a checkpoint."""
+        return {name: t.detach().cpu().numpy() for name, t in self._both.state_dict().items()}
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """(d, c): numbers of data and of conditions."""
+        return self._n_data, self._n_condition
+
+    @classmethod
+    def of_tensors(
+        cls, settings: VaeSettings, sizes: tuple[int, int], tensors: Mapping[str, NDArray[np.float32]]
+    ) -> VariationalAutoencoder:
+        """The autoencoder of `tensors` and `sizes`; it can do all but `inspect` and, where beta is 0, `sample`."""
+        import torch
+
+        model = cls(settings)
+        model._build(*sizes)
+        model._both.load_state_dict({name: torch.from_numpy(np.array(t)) for name, t in tensors.items()})
+        model._both.eval()
+        return model
 
     def sample(self, n: int, condition: Floats | None = None, *, rng: np.random.Generator) -> Floats:
         """Decode (n, latent) draws from the prior, or from the Gaussian of the codes where beta is 0."""
@@ -119,28 +179,47 @@ class VariationalAutoencoder(Generator):
             covariance = np.atleast_2d(np.cov(self._codes.T))
             values, vectors = np.linalg.eigh(covariance)
             z = self._codes.mean(axis=0) + (z * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
-        return self._numpy(self._decode(self._tensor(z), self._condition(condition, n)))
+        return self.decode(z, condition)
 
-    def encode(self, data: Floats, condition: Floats | None = None) -> Floats:
+    def encode(self, data: NDArray[Any], condition: Floats | None = None) -> Floats:
         """(n, d) -> means of the codes (n, latent)."""
-        return self._numpy(self._encode(self._tensor(data), self._condition(condition, len(data)))[0])
+        return self.encode_spread(data, condition)[0]
 
-    def reconstruct(self, data: Floats, condition: Floats | None = None) -> Floats:
-        """Decode the mean of the code, without noise: (n, d) -> (n, d)."""
-        given = self._condition(condition, len(data))
-        return self._numpy(self._decode(self._encode(self._tensor(data), given)[0], given))
+    def encode_spread(self, data: NDArray[Any], condition: Floats | None = None) -> tuple[Floats, Floats]:
+        """(n, d) -> means and standard deviations of the codes, (n, latent) each."""
+        import torch
 
-    def inspect(self, data: Floats, condition: Floats | None = None) -> CollapseReport:
+        with torch.no_grad():
+            mean, log_variance = self._encode(self.likelihood.tensor(data), self._condition(condition, len(data)))
+        return self._numpy(mean), self._numpy((log_variance / 2).exp())
+
+    def decode(self, codes: NDArray[np.floating], condition: Floats | None = None) -> Floats:
+        """(n, latent) codes -> (n, d) numbers, or (n, d, C) probabilities of classes."""
+        import torch
+
+        with torch.no_grad():
+            decoded = self._decode(self._tensor(codes), self._condition(condition, len(codes)))
+            return self._numpy(self.likelihood.values(decoded))
+
+    def reconstruct(self, data: NDArray[Any], condition: Floats | None = None) -> Floats:
+        """Decode the mean of the code, without noise: (n, d) -> (n, d), or (n, d, C) probabilities."""
+        return self.decode(self.encode(data, condition), condition)
+
+    def inspect(self, data: NDArray[Any], condition: Floats | None = None) -> CollapseReport:
         """Judge on data, best held out, whether the model has collapsed."""
-        mean, log_variance = self._encode(self._tensor(data), self._condition(condition, len(data)))
+        x, given = self.likelihood.tensor(data), self._condition(condition, len(data))
+        mean, log_variance = self._encode(x, given)
         kl = (
             self._numpy(_kl(mean, log_variance)).mean(axis=0)
             if self.settings.beta
             else np.zeros(self.settings.n_latent)
         )
+        error = self._numpy(self.likelihood.errors(x, self._decode(mean, given))).mean()
+        # Numbers are reported by their squared error, twice the error of the loss.
+        scale = 1.0 if self.settings.n_classes else 2.0
         return CollapseReport(
-            float(((self.reconstruct(data, condition) - data) ** 2).mean()),
-            float(((self._mean - data) ** 2).mean()),
+            scale * float(error),
+            scale * self.likelihood.constant_error(data, self._fitted),
             tuple(round(float(k), 4) for k in kl),
             int((self._numpy(mean).var(axis=0) > ACTIVE_VARIANCE).sum()),
         )
@@ -162,14 +241,15 @@ class VariationalAutoencoder(Generator):
     def _encode(self, x: Tensor, given: Tensor) -> tuple[Tensor, Tensor]:
         import torch
 
-        mean, log_variance = self._encoder(torch.cat([x, given], dim=1)).chunk(2, dim=1)
+        inputs = self.likelihood.inputs(x)
+        mean, log_variance = self._encoder(torch.cat([inputs, given], dim=1)).float().chunk(2, dim=1)
         # exp of more than 10 would overflow the loss long before it meant anything.
         return mean, log_variance.clamp(-10.0, 10.0)
 
     def _decode(self, z: Tensor, given: Tensor) -> Tensor:
         import torch
 
-        return self._decoder(torch.cat([z, given], dim=1))
+        return self._decoder(torch.cat([z, given], dim=1)).float()
 
 
 def _kl(mean: Tensor, log_variance: Tensor) -> Tensor:
