@@ -73,7 +73,7 @@ def read_training_table(
         UnknownNameError: there is no such column or target.
         EmptyResultError: the file has no rows.
     """
-    columns = _columns(path)
+    columns = columns_of(path)
     if column not in columns:
         raise UnknownNameError(f"column of {path}:", column, columns)
     places: dict[str, str] = {}
@@ -107,7 +107,8 @@ def read_training_table(
     return whole.select(keep)
 
 
-def _columns(path: Path) -> list[str]:
+def columns_of(path: Path) -> list[str]:
+    """The column names of a CSV or Parquet file."""
     import pandas as pd
     import pyarrow as pa
     import pyarrow.parquet as pq
