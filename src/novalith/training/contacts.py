@@ -17,7 +17,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from novalith.networks.periodic import SELF_A, pair_vectors
+from novalith.networks.periodic import SELF_A, nearest_images
+
+#: Images looked at around each atom, the nearest ones: twice as many as touch in any close packing.
+N_NEAREST = 24
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,17 +40,37 @@ class ContactLimits:
 
 def contact_loss(cells: Tensor, positions: Tensor, occupied: Tensor, limits: ContactLimits) -> Tensor:
     """(n, 3, 3), (n, N, 3) fractional, (n, N) bool -> (n,) loss, Å2 per atom and squared logarithms of volume."""
-    _, distances = pair_vectors(cells, positions)
-    both = occupied[:, :, None] & occupied[:, None, :]
-    distances = distances.masked_fill(~both[..., None], SELF_A)
+    around = nearest_images(cells, positions, occupied, N_NEAREST)
     atoms = occupied.sum(dim=1).clamp_min(1)
-    short = (limits.lowest[..., None] - distances).clamp_min(0.0) ** 2
+    short = (limits.lowest.gather(2, around.index) - around.distances).clamp_min(0.0) ** 2
     # Each pair of two atoms is met from both sides, and each own image in two directions.
-    crowded = short.sum(dim=(1, 2, 3)) / 2
-    nearest = distances.flatten(2).min(dim=2).values
+    crowded = short.sum(dim=(1, 2)) / 2
+    nearest = around.distances.min(dim=2).values
+    # An atom alone in a cell wider than its images reach has no neighbour and no limit from above.
+    nearest = nearest.masked_fill(nearest >= SELF_A, 0.0)
     lonely = (((nearest - limits.highest).clamp_min(0.0) ** 2) * occupied).sum(dim=1)
     volume = torch.linalg.det(cells).clamp_min(1e-3) / atoms
     squeezed = (limits.volume[:, 0] / volume).log().clamp_min(0.0) ** 2
     swollen = (volume / limits.volume[:, 1]).log().clamp_min(0.0) ** 2
     loss: Tensor = (crowded + lonely) / atoms + squeezed + swollen
     return loss
+
+
+@dataclass(frozen=True, eq=False)
+class ContactTable:
+    """Limits by element.
+
+    Attributes:
+        lowest: (elements, elements) Å, symmetric.
+        highest: (elements,) Å, for the nearest neighbour.
+        volume: (2,) Å3 per atom.
+    """
+
+    lowest: Tensor
+    highest: Tensor
+    volume: Tensor
+
+    def of(self, kinds: Tensor) -> ContactLimits:
+        """The limits of a batch of kinds (n, N)."""
+        lowest = self.lowest[kinds[:, :, None], kinds[:, None, :]]
+        return ContactLimits(lowest, self.highest[kinds], self.volume.expand(len(kinds), 2))
