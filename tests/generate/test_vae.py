@@ -102,6 +102,6 @@ def test_cross_entropy_equals_that_of_scipy():
     logits = RNG.standard_normal((7, 4, 3))
     x = RNG.integers(0, 3, (7, 4))
     likelihood = Classes(3)
-    ours = likelihood.errors(likelihood.tensor(x), torch.from_numpy(logits.reshape(7, 12)))
+    ours = likelihood.errors(likelihood.tensor(x), torch.from_numpy(logits.transpose(0, 2, 1).reshape(7, 12)))
     theirs = -np.take_along_axis(log_softmax(logits, axis=2), x[:, :, None], axis=2)[:, :, 0]
     assert np.allclose(ours.numpy(), theirs, atol=1e-5)
