@@ -32,6 +32,7 @@ TARGETS = {
         Target("decomposition_energy", "eV/atom", ("decomposition_energy_per_atom",)),
         Target("energy_above_hull", "eV/atom", ("e_above_hull", "energy_above_hull_ev_per_atom")),
         Target("band_gap", "eV", ("bandgap", "gap pbe", "band_gap_ev")),
+        Target("reported", "1 with experimental evidence, else 0", ()),
         Target("bulk_modulus", "GPa", ("K_VRH", "bulk_modulus_gpa")),
         Target("shear_modulus", "GPa", ("G_VRH", "shear_modulus_gpa")),
         Target("poisson_ratio", "", ()),

@@ -115,6 +115,7 @@ class ChargeRule:
         ordered = pauling and oxidation_set is not None
         every = [(0,) if oxidation_set is None else states.states[i] for i in z]
         known = [not ordered or chi[i] is not None for i in z]
+        self.uncharged = oxidation_set is None
         self.initial = (1 << OFFSET, 0) if ordered else (0, 1 << OFFSET)
         self.cation = [
             tuple(q for q in s if q >= 0) if ordered and k else () for s, k in zip(every, known, strict=True)
@@ -126,7 +127,7 @@ class ChargeRule:
 
     def start(self, n: int) -> Prefix:
         """N formulas without any element."""
-        a, b = (np.tile(to_words(bits), (n, 1)) for bits in self.initial)
+        a, b = (np.tile(words, (n, 1)) for words in _words(self.initial))
         zero, none = np.zeros(n, dtype=np.int64), np.full(n, -1, dtype=np.int64)
         return Prefix(a, b, none, none.copy(), zero, zero.copy())
 
@@ -173,11 +174,13 @@ class ChargePaths:
             (k, a): (end, end, end) for k in range(limits.n_elements[0], high + 1) for a in range(atoms + 1)
         }
         taking = np.zeros((*shape, 3, N_WORDS), dtype=np.uint64)
+        self._follows: list[Sets] = [{}] * n
         for r in reversed(range(n)):
-            follow = self._follow(r)
-            taken = {} if not limits.allowed[r] else self._taken_at_all(r, follow)
-            for (k, a), sets in taken.items():
-                taking[r, k, a] = [to_words(bits) for bits in sets]
+            self._follows[r] = self._follow(r)
+            taken = {} if not limits.allowed[r] else self._taken_at_all(r, self._follows[r])
+            if taken:
+                k, a = np.array(list(taken)).T
+                taking[r, k, a] = _words([bits for sets in taken.values() for bits in sets]).reshape(-1, 3, N_WORDS)
             if limits.required[r]:
                 self._after[r] = taken
                 continue
@@ -192,6 +195,14 @@ class ChargePaths:
         self._taking = taking
         self._required_after = np.append(np.cumsum(limits.required[::-1])[::-1], 0)  # required at this rank or later
         self._counts: dict[tuple[int, int, int], Words] = {}
+        self._open: tuple[NDArray[np.bool_], NDArray[np.bool_]] | None = None
+        if rule.uncharged:
+            ends = np.zeros(shape, dtype=bool)
+            for r, sets in enumerate(self._after):
+                if sets:
+                    k, a = np.array(list(sets)).T
+                    ends[r, k, a] = True
+            self._open = np.asarray(taking[:, :, :, 2].any(axis=-1)), ends
 
     @property
     def possible(self) -> bool:
@@ -207,6 +218,12 @@ class ChargePaths:
         # An element further than the next required one would leave that one out.
         nxt = np.append(_next_required(limits.required), n_elements)
         spare = limits.max_atoms - prefix.atoms
+        out[:, -1] = prefix.balanced & (prefix.chosen >= limits.n_elements[0])
+        out[:, -1] &= self._required_after[prefix.rank + 1] == 0
+        if self._open is not None:
+            out[:, :-1] = (ranks > prefix.rank[:, None]) & (ranks <= nxt[prefix.rank + 1][:, None])
+            out[:, :-1] &= self._open[0][:-1, prefix.chosen, spare].T
+            return out
         for key in np.unique(prefix.chosen * (limits.max_atoms + 1) + spare).tolist():
             k, a = divmod(key, limits.max_atoms + 1)
             rows = np.flatnonzero((prefix.chosen == k) & (spare == a))
@@ -217,14 +234,16 @@ class ChargePaths:
             tied = rule.group == part.group[:, None]
             meets = _meet(part.cations, table[:, 0]) & ~tied | _meet(part.cations, table[:, 1]) & tied
             out[rows, :-1] = later & (meets | _meet(part.either, table[:, 2]))
-        out[:, -1] = prefix.balanced & (prefix.chosen >= limits.n_elements[0])
-        out[:, -1] &= self._required_after[prefix.rank + 1] == 0
         return out
 
     def counts(self, prefix: Prefix, rank: Index) -> NDArray[np.bool_]:
         """(n, max_count) which counts of the element may come next, from 1."""
         limits = self.limits
         spare = limits.max_atoms - prefix.atoms
+        if self._open is not None:
+            left = spare[:, None] - np.arange(1, limits.max_count + 1)
+            known = self._open[1][rank[:, None] + 1, prefix.chosen[:, None] + 1, np.maximum(left, 0)]
+            return np.asarray(known & (left >= 0))
         tied = self.rule.group[rank] == prefix.group
         out = np.zeros((len(rank), limits.max_count), dtype=bool)
         keys = np.stack([rank, prefix.chosen, spare], axis=1)
@@ -245,10 +264,10 @@ class ChargePaths:
         key = (r, k, a)
         if key not in self._counts:
             table = np.zeros((self.limits.max_count, 3, N_WORDS), dtype=np.uint64)
-            follow = self._follow(r)
+            follow = self._follows[r]
             for c in range(1, min(self.limits.max_count, a) + 1):
                 if (k + 1, a - c) in follow:
-                    table[c - 1] = [to_words(bits) for bits in self._taken(r, c, follow[k + 1, a - c])]
+                    table[c - 1] = _words(self._taken(r, c, follow[k + 1, a - c]))
             self._counts[key] = table
         return self._counts[key]
 
@@ -299,12 +318,13 @@ def window(prefix: Prefix) -> NDArray[np.float32]:
     """(n, 2 (2 `WINDOW` + 1)) which charges around zero are in A, then in B, as 0 and 1."""
     at = (OFFSET % 64 + np.arange(-WINDOW, WINDOW + 1)).astype(np.uint64)
     both = np.stack([prefix.cations[:, CENTRE], prefix.either[:, CENTRE]], axis=1)
-    return ((both[:, :, None] >> at) & np.uint64(1)).reshape(len(both), -1).astype(np.float32)
+    return ((both[:, :, None] >> at) & np.uint64(1)).reshape(len(both), 2 * len(at)).astype(np.float32)
 
 
-def to_words(bits: int) -> Words:
-    """An integer of 64 `N_WORDS` bits as words, lowest first."""
-    return np.frombuffer(bits.to_bytes(8 * N_WORDS, "little"), dtype="<u8").astype(np.uint64)
+def _words(sets: Sequence[int]) -> Words:
+    """Integers of 64 `N_WORDS` bits -> (n, words), lowest word first."""
+    joined = b"".join(bits.to_bytes(8 * N_WORDS, "little") for bits in sets)
+    return np.frombuffer(joined, dtype="<u8").astype(np.uint64).reshape(-1, N_WORDS)
 
 
 def _table(states: Sequence[tuple[int, ...]]) -> Index:
