@@ -77,12 +77,30 @@ def load_checkpoint(path: Path, kind: str) -> Checkpoint:
         StorageError: the file cannot be opened.
         CorruptDataError: it is no checkpoint, a newer one, or one of another kind.
     """
+    header, tensors = _read(path, with_tensors=True)
+    if header["kind"] != kind:
+        raise CorruptDataError(f"{path} holds a model of kind {header['kind']!r}; expected {kind!r}.")
+    return Checkpoint(kind, tensors, header["config"], header["vocabulary"])
+
+
+def checkpoint_kind(path: Path) -> str:
+    """The kind of model that a checkpoint holds, without reading its tensors.
+
+    Raises:
+        StorageError: the file cannot be opened.
+        CorruptDataError: it is no checkpoint, or a newer one.
+    """
+    return str(_read(path, with_tensors=False)[0]["kind"])
+
+
+def _read(path: Path, *, with_tensors: bool) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(str(path), framework="numpy") as stream:
             metadata = stream.metadata() or {}
-            tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118  not a mapping
+            names = stream.keys() if with_tensors else ()
+            tensors = {name: stream.get_tensor(name) for name in names}
     except OSError as error:
         raise StorageError(f"{path}: {error}. Check the path and its permissions.") from None
     except SafetensorError as error:
@@ -91,10 +109,7 @@ def load_checkpoint(path: Path, kind: str) -> Checkpoint:
         ) from None
     if "novalith" not in metadata:
         raise CorruptDataError(f"{path} is a safetensors file of another program; a checkpoint of novalith is needed.")
-    header = _lift(json.loads(metadata["novalith"]), path)
-    if header["kind"] != kind:
-        raise CorruptDataError(f"{path} holds a model of kind {header['kind']!r}; expected {kind!r}.")
-    return Checkpoint(kind, tensors, header["config"], header["vocabulary"])
+    return _lift(json.loads(metadata["novalith"]), path), tensors
 
 
 def _lift(header: dict[str, Any], path: Path) -> dict[str, Any]:
