@@ -126,6 +126,15 @@ def test_the_best_average_is_kept():
     assert weights(who.generator) == seen[1] != seen[3]
 
 
+def test_figures_are_kept_in_the_curve_and_validation_is_asked_as_often_as_told(tmp_path):
+    path = tmp_path / "adversarial.safetensors"
+    watching = {"validation": lambda: 1.0, "figures": lambda: {"width": 2.0}, "every": 3, "resume_path": path}
+    curve = trained(**watching)[1]
+    assert [r.figures for r in curve] == [{}, {}, {"width": 2.0}, {"width": 2.0}]
+    assert np.isnan([r.validation for r in curve]).tolist() == [True, True, False, False]
+    assert str(trained(**watching)[1]) == str(curve)  # read back from the finished checkpoint
+
+
 def test_the_auxiliary_learns_from_real_rows_and_leads_the_generator():
     third = nn.Linear(1, 1)
 

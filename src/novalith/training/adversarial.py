@@ -22,8 +22,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,8 @@ class AdversarialSettings:
         decay: both rates are multiplied by this after each epoch.
         averaging: share of the old average of the generator kept at each of its steps; 0 averages nothing.
         device: "cpu", "cuda" or "auto".
-        precision: "float32", or "bfloat16" to multiply in half the bits; the penalty stays in float32 in either.
+        precision: "float32", or "bfloat16" to multiply in half the bits.
+        penalty_precision: likewise for the penalty, whose second derivatives are the costliest part of a step.
     """
 
     n_epochs: int = 20
@@ -75,6 +76,7 @@ class AdversarialSettings:
     averaging: float = 0.999
     device: str = "cpu"
     precision: str = "float32"
+    penalty_precision: str = "float32"
 
     def __post_init__(self) -> None:
         counts = (self.n_epochs, self.batch_size, self.critic_steps, self.generator_steps)
@@ -84,8 +86,9 @@ class AdversarialSettings:
                 f"{self}: expected at least one epoch, row and step, positive rates and decay, no negative penalty "
                 "or clip, and averaging from 0 up to, not including, 1."
             )
-        if self.precision not in PRECISIONS:
-            raise UnknownNameError("precision", self.precision, PRECISIONS)
+        for name in (self.precision, self.penalty_precision):
+            if name not in PRECISIONS:
+                raise UnknownNameError("precision", name, PRECISIONS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,7 +142,8 @@ class AdversarialReport:
         distance: mean D(x) - mean D(G(z)), the critic's estimate of the distance between real and generated rows.
         generator_loss: L_G, the auxiliary's part included.
         gradient_norm: |grad D| at the points of the penalty; NaN with clipping.
-        validation: what the validation says of the averaged generator, lower is better; NaN without one.
+        validation: what the validation says of the averaged generator, lower is better; NaN where it was not asked.
+        figures: what else was measured of it.
     """
 
     epoch: int
@@ -147,6 +151,7 @@ class AdversarialReport:
     generator_loss: float
     gradient_norm: float
     validation: float
+    figures: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -156,11 +161,15 @@ class AdversarialSupervision:
     Attributes:
         validation: judges the generator, which holds its average in evaluation mode; lower is better; None keeps the
             last average.
-        resume_path: checkpoint of the training under way, written after each epoch.
+        figures: measures more of the generator in the same state, right after the validation; kept in the curve.
+        every: validation and checkpoint after each so many epochs, and after the last.
+        resume_path: checkpoint of the training under way.
         watch: called after each epoch.
     """
 
     validation: Callable[[], float] | None = None
+    figures: Callable[[], Mapping[str, float]] = dict
+    every: int = 1
     resume_path: Path | None = None
     watch: Callable[[AdversarialReport], None] = lambda _: None
 
@@ -197,8 +206,10 @@ def train_adversaries(
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed + epoch)
             means = run.epoch(n_rows, torch.Generator().manual_seed(seed + epoch))
-        run.curve.append(AdversarialReport(epoch + 1, *means, run.judge(supervision.validation)))
-        if path is not None:
+        due = (epoch + 1) % supervision.every == 0 or epoch + 1 == settings.n_epochs
+        judged = run.judge(supervision) if due else (math.nan, {})
+        run.curve.append(AdversarialReport(epoch + 1, *means, *judged))
+        if path is not None and due:
             save_checkpoint(run.checkpoint(), path)
         supervision.watch(run.curve[-1])
     run.finish(use_best=supervision.validation is not None)
@@ -273,7 +284,8 @@ class _Run:
         distance = scores[: len(x)].mean() - scores[len(x) :].mean()
         loss, norm = -distance, math.nan
         if not s.clip:
-            norms = gradient_norms(critic, x, fake, condition, generator)
+            with half_precision(self.device, s.penalty_precision):
+                norms = gradient_norms(critic, x, fake, condition, generator)
             loss, norm = loss + s.penalty * ((norms - 1) ** 2).mean(), float(norms.detach().mean())
         self._step("critic", loss)
         if s.clip:
@@ -314,20 +326,21 @@ class _Run:
         loss.backward(inputs=list(self.players.modules[name].parameters()))
         self.optimisers[name].step()
 
-    def judge(self, validation: Callable[[], float] | None) -> float:
+    def judge(self, supervision: AdversarialSupervision) -> tuple[float, Mapping[str, float]]:
         """Judge the averaged generator and keep it if it is the best so far."""
-        if validation is None:
-            return math.nan
+        if supervision.validation is None:
+            return math.nan, {}
         generator = self.players.generator
         current = self._weights()
         generator.load_state_dict(self.average)
         generator.eval()
         with torch.no_grad():
-            value = float(validation())
+            value = float(supervision.validation())
+            figures = dict(supervision.figures())
         generator.load_state_dict(current)
         if value < self.best_value:
             self.best_value, self.best = value, {n: t.clone() for n, t in self.average.items()}
-        return value
+        return value, figures
 
     def finish(self, use_best: bool) -> None:
         """Leave the best, or the last, average in the generator."""
