@@ -18,9 +18,9 @@ The generator has batch normalisation and ReLU between layers, the critic LeakyR
 normalisation**: the published batch normalisation couples the rows of a batch, which the gradient penalty forbids.
 The strides of the smaller pair are ours; the published text gives its channels only.
 
-A condition (n, c) joins the noise of the generator; in the critic its embedding joins the features before a dense layer
-of `N_HEAD` units. Without one the head is the published linear layer. Outputs other than the sigmoid (`softmax` over the
-columns of a row, for layouts with an absent column) make another model.
+A condition (n, c) joins the noise of the generator; in the critic its embedding joins the features before a dense
+layer of `N_HEAD` units. Without one the head is the published linear layer. Outputs other than the sigmoid (`softmax`
+over the columns of a row, for layouts with an absent column) make another model.
 """
 
 from __future__ import annotations
@@ -195,9 +195,8 @@ class DenseGenerator(nn.Module):  # type: ignore[misc]
 
     def forward(self, noise: Tensor, condition: Tensor) -> Tensor:
         """(n, n_noise), (n, c) -> (n, E, L)."""
-        cells = self.layers(torch.cat([noise, condition], dim=1)).float().unflatten(1, self.shape)
-        cells = cells.sigmoid() if self.output == "sigmoid" else cells.softmax(dim=2)
-        return cells
+        cells: Tensor = self.layers(torch.cat([noise, condition], dim=1)).float().unflatten(1, self.shape)
+        return cells.sigmoid() if self.output == "sigmoid" else cells.softmax(dim=2)
 
 
 class DenseCritic(nn.Module):  # type: ignore[misc]
