@@ -1,16 +1,17 @@
 """The predictor networks of DING: one-hot counts in, one property out.
 
-    y = mean + deviation * MLP(x),   MLP: 979-1024-1024-[.7]-1024-[.7]-512-[.5]-128-64-32-1, ReLU, dropout in brackets
-    loss = |y - target| / deviation, mean over the batch
+    y = m + s * MLP(x),   MLP: 979-1024-1024-[.7]-1024-[.7]-512-[.5]-128-64-32-1, ReLU, dropout in brackets
+    loss = |y - target| / s, mean over the batch
 
 x is the one-hot matrix of the reduced formula, 89 elements (H to Pu without Po to Ra) by 11 classes (absent, 1 .. 10
 atoms). As published, a first pass with dropout is followed by a second one without, and the second does the fitting: it
 is stopped early here, on rows cut from the training ones (`VALIDATION_SHARE`), which the publication did not do. Each
 property has its own network.
 
-*Multiples* is an addition of ours: Li2O, Li4O2 and Li6O3 are one compound with three one-hot matrices. With it, half of
-the formulas of a batch are multiplied at random as far as 10 atoms an element allow, and a prediction is the mean over
-the multiples 1 to 3 that fit.
+Two additions of ours can be switched on. *Baseline*: m, the mean of the property, becomes a sum over elements fitted
+first (`novalith.predict.element_baseline`), and the network learns the rest. *Multiples*: Li2O, Li4O2 and Li6O3 are one
+compound with three one-hot matrices; half of the formulas of a batch are multiplied at random as far as 10 atoms an
+element allow, and a prediction is the mean over the multiples 1 to 3 that fit.
 
 Pathak et al., npj Comput. Mater. 6, 54 (2020); layers as in devalab/DING at 317d7c6. Published test errors: formation
 energy 0.0515 eV/atom, energy 0.0722 eV/atom, volume 0.3986 A^3/atom.
@@ -18,6 +19,7 @@ energy 0.0515 eV/atom, energy 0.0722 eV/atom, volume 0.3986 A^3/atom.
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -27,9 +29,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from novalith.errors import EmptyResultError
+from novalith.materials import ELEMENTS
 from novalith.predict.base import Prediction
 from novalith.predict.composition import CompositionPredictor, TrainingDomain
-from novalith.represent.composition_one_hot import Counts, OneHotLayout, encode_counts
+from novalith.predict.element_baseline import ElementBaseline, fit_element_baseline
+from novalith.represent.composition_one_hot import Counts, OneHotLayout, encode_counts, table_of_counts
 from novalith.represent.formula_table import FormulaTable
 from novalith.store.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 
@@ -71,6 +75,7 @@ class DingPredictorSettings:
         batch_size: rows a step.
         patience: epochs without improvement that end the second pass.
         averaging: share of the old average of the weights kept at each step.
+        baseline: whether a sum over elements is taken off first.
         multiples: whether formulas are also shown, and asked about, multiplied.
         precision: of the multiplications in training.
         device: "cpu", "cuda" or "auto".
@@ -80,11 +85,12 @@ class DingPredictorSettings:
     dropout: tuple[float, float, float] = (0.7, 0.7, 0.5)
     dropout_epochs: int = 0
     n_epochs: int = 40
-    learning_rate: float = 2e-3
-    batch_size: int = 1024
+    learning_rate: float = 1e-3
+    batch_size: int = 512
     patience: int = 8
     averaging: float = 0.995
-    multiples: bool = True
+    baseline: bool = True
+    multiples: bool = False
     precision: str = "bfloat16"
     device: str = "cpu"
 
@@ -95,11 +101,10 @@ SIZES = {
     "paper": DingPredictorSettings(
         dropout_epochs=120,
         n_epochs=120,
-        learning_rate=1e-3,
         batch_size=256,
         patience=20,
         averaging=0.0,
-        multiples=False,
+        baseline=False,
         precision="float32",
     ),
 }
@@ -121,23 +126,27 @@ class Watched:
         """The checkpoint of one pass."""
         return None if self.resume_path is None else self.resume_path.with_name(f"{self.resume_path.name}.{name}")
 
+    def forget(self) -> None:
+        """Remove the checkpoints of a training that has ended well."""
+        if self.resume_path is not None:
+            for path in self.resume_path.parent.glob(f"{glob.escape(self.resume_path.name)}.*"):
+                path.unlink()
+
 
 @dataclass(frozen=True)
 class Fitted:
     """One network.
 
     Attributes:
-        network: counts to standardised values.
-        mean: of the training values.
-        deviation: of the training values.
+        network: counts to what is left, in units of the baseline's scale.
+        baseline: m and s; with weights of zero where the settings ask for none.
         settings: how it was trained.
         validation_error: mean absolute error on the rows of early stopping, in the unit of the property; these chose
             the epoch, so it is a little too good.
     """
 
     network: nn.Module
-    mean: float
-    deviation: float
+    baseline: ElementBaseline
     settings: DingPredictorSettings
     validation_error: float
 
@@ -171,11 +180,11 @@ class DingPredictor(CompositionPredictor):
         tensors: dict[str, NDArray[Any]] = {}
         config: dict[str, Any] = {"domain": self._domain.to_config(), "networks": {}}
         for name, one in self.fitted.items():
-            tensors |= {f"{name}.{k}": t.cpu().numpy() for k, t in one.network.state_dict().items()}
+            tensors |= {f"{name}.network.{k}": t.cpu().numpy() for k, t in one.network.state_dict().items()}
+            b = one.baseline
+            tensors |= {f"{name}.{part}": getattr(b, part) for part in ("mean", "weights", "scale")}
             config["networks"][name] = {
                 "settings": asdict(one.settings),
-                "mean": one.mean,
-                "deviation": one.deviation,
                 "validation_error": one.validation_error,
             }
         save_checkpoint(Checkpoint(KIND, tensors, config, {"elements": list(ELEMENTS_89)}), path)
@@ -193,9 +202,11 @@ class DingPredictor(CompositionPredictor):
                 **(told | {"widths": tuple(told["widths"]), "dropout": tuple(told["dropout"])})
             )
             network = _network(settings)
-            own = {k.removeprefix(f"{name}."): t for k, t in stored.tensors.items() if k.startswith(f"{name}.")}
+            start = f"{name}.network."
+            own = {k.removeprefix(start): t for k, t in stored.tensors.items() if k.startswith(start)}
+            baseline = ElementBaseline(*(stored.tensors[f"{name}.{part}"] for part in ("mean", "weights", "scale")))
             network.load_state_dict({k: torch.from_numpy(np.array(t)) for k, t in own.items()})
-            fitted[name] = Fitted(network.eval(), one["mean"], one["deviation"], settings, one["validation_error"])
+            fitted[name] = Fitted(network.eval(), baseline, settings, one["validation_error"])
         return cls(fitted, TrainingDomain.from_config(stored.config["domain"]))
 
 
@@ -257,13 +268,14 @@ def train_network(
     device = device_named(settings.device)
     order = rng.permutation(len(counts))
     n_validation = max(1, round(VALIDATION_SHARE * len(counts)))
-    mean, deviation = float(values[order[n_validation:]].mean()), float(values[order[n_validation:]].std()) or 1.0
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(rng.integers(2**31)))
         network = _network(settings)
     held, kept = order[:n_validation], order[n_validation:]
+    baseline = _baseline(counts[kept], values[kept], settings.baseline)
+    rest = (values[kept] - baseline.values(table_of_counts(counts[kept], LAYOUT))[:, 0]) / baseline.scale[0]
     x = torch.from_numpy(counts[kept]).to(device)
-    y = torch.from_numpy(((values[kept] - mean) / deviation).astype(np.float32)).to(device)
+    y = torch.from_numpy(rest.astype(np.float32)).to(device)
     largest = torch.div(LAYOUT.max_count, x.amax(dim=1), rounding_mode="floor")
 
     def loss(batch: Tensor, generator: torch.Generator) -> Tensor:
@@ -275,7 +287,7 @@ def train_network(
         return (network(shown)[:, 0].float() - y[batch]).abs().mean()
 
     def validation() -> float:
-        one = Fitted(network, mean, deviation, settings, np.nan)
+        one = Fitted(network, baseline, settings, np.nan)
         return float(np.abs(predict_counts(one, counts[held]) - values[held]).mean())
 
     curve: tuple[EpochReport, ...] = ()
@@ -297,7 +309,7 @@ def train_network(
         if n_epochs:
             beside = Supervision(validation, watched.part(name), watched.watch)
             curve = train(network, loss, len(x), how, beside, rng=stream)
-    return Fitted(network, mean, deviation, settings, min(r.validation_loss for r in curve)), curve
+    return Fitted(network, baseline, settings, min(r.validation_loss for r in curve)), curve
 
 
 def predict_counts(fitted: Fitted, counts: Counts, block: int = 4096) -> NDArray[np.float64]:
@@ -315,7 +327,16 @@ def predict_counts(fitted: Fitted, counts: Counts, block: int = 4096) -> NDArray
                 some = rows[at : at + block]
                 shown = torch.from_numpy(counts[some] * np.uint8(multiple)).to(device)
                 total[some] += fitted.network(shown)[:, 0].float().cpu().numpy()
-    return fitted.mean + fitted.deviation * total / np.maximum(allowed, 1)
+    known = fitted.baseline.values(table_of_counts(counts, LAYOUT))[:, 0]
+    value: NDArray[np.float64] = known + fitted.baseline.scale[0] * total / np.maximum(allowed, 1)
+    return value
+
+
+def _baseline(counts: Counts, values: NDArray[np.float64], over_elements: bool) -> ElementBaseline:
+    if over_elements:
+        return fit_element_baseline(table_of_counts(counts, LAYOUT), values[:, None])
+    scale = float(values.std()) or 1.0
+    return ElementBaseline(np.array([values.mean()]), np.zeros((len(ELEMENTS), 1)), np.array([scale]))
 
 
 def _network(settings: DingPredictorSettings) -> nn.Module:
