@@ -118,6 +118,7 @@ class Adversaries:
         n_noise: width of the noise, N(0, 1).
         real: gives the rows of a batch.
         auxiliary: a third network, or None.
+        extra_loss: of generated rows, added to L_G (a cycle, a constraint), or None.
     """
 
     generator: nn.Module
@@ -125,6 +126,7 @@ class Adversaries:
     n_noise: int
     real: RealRows
     auxiliary: Auxiliary | None = None
+    extra_loss: RowLoss | None = None
 
     @property
     def modules(self) -> dict[str, nn.Module]:
@@ -304,6 +306,8 @@ class _Run:
             loss = -self.players.critic(fake, condition).float().mean()
             if self.players.auxiliary:
                 loss = loss + self.players.auxiliary.fake_loss(fake, condition, generator)
+            if self.players.extra_loss:
+                loss = loss + self.players.extra_loss(fake, condition, generator)
         self._step("generator", loss)
         keep = self.settings.averaging
         for name, tensor in self.players.generator.state_dict().items():
