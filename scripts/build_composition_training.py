@@ -2,10 +2,10 @@
 
     python scripts/build_composition_training.py DATA OUT.parquet
 
-`oqmd_compositions.parquet` (OQMD through CrabNet, CC BY 4.0) gives formation energy, energy and volume per atom and band
-gap; `mp_ground_states.parquet` (Materials Project through Bartel et al. 2020, CC BY 4.0) gives the decomposition energy.
-Only the training rows of both published splits are taken, so that the validation rows measure the shipped weights. The
-formation energies of the second file are on another scale of corrections and are left out.
+`oqmd_compositions.parquet` (OQMD through CrabNet, CC BY 4.0) gives formation energy, energy and volume per atom and
+band gap; `mp_ground_states.parquet` (Materials Project through Bartel et al. 2020, CC BY 4.0) gives the decomposition
+energy. Only the training rows of both published splits are taken, so that the validation rows measure the shipped
+weights. The formation energies of the second file are on another scale of corrections and are left out.
 """
 
 from __future__ import annotations

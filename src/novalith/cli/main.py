@@ -27,6 +27,7 @@ VERBS = (
     "cite",
     "sample",
     "screen",
+    "predict",
     "fields",
     "train",
     "bench",
