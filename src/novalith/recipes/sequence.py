@@ -37,7 +37,8 @@ from novalith.recipes.formula_guide import (
     decode_sequences,
     encode_formulas,
 )
-from novalith.represent.formula_table import FormulaTable
+from novalith.recipes.training import TrainingOrder, TrainingSummary, named_size
+from novalith.represent.formula_table import FormulaTable, read_formulas
 from novalith.screen.charge_paths import MAX_ATOMS, ChargePaths, ChargeRule, PathLimits, canonical_order
 
 if TYPE_CHECKING:
@@ -257,6 +258,39 @@ def train_sequence(
     how = Fitting(_training(settings, len(encoded.rows)), supervision, _hide if conditions else None)
     generator.fit(encoded.sequences, FormulaGuide(None, charges=settings.charges), condition, how, rng=rng)
     return FormulaSequence(generator, conditions, elements, settings), encoded.refused
+
+
+def train_from_file(order: TrainingOrder) -> TrainingSummary:
+    """Train on a table of the user, or on the bundled formulas with experimental evidence.
+
+    Options: network = transformer | gru; charges = yes | no. Targets become conditions; without any there are none.
+    """
+    from novalith.data.training_table import TrainingTable, read_training_table
+    from novalith.training.loop import Supervision
+
+    settings = replace(
+        named_size(order.size, SIZES),
+        network=order.option("network", ("transformer", "gru")),
+        charges=order.option("charges", ("yes", "no")) == "yes",
+    )
+    if order.epochs is not None:
+        settings = replace(settings, n_epochs=order.epochs)
+    if order.data is None:
+        from novalith.data.library import Library
+
+        formulas = tuple(sorted(Library().reported))
+        data = TrainingTable("bundled", formulas, tuple(range(1, len(formulas) + 1)), {}, {})
+    else:
+        data = read_training_table(order.data, order.column, order.targets)
+    supervision = Supervision(resume_path=order.resume_path, watch=order.watch)
+    model, refused = train_sequence(
+        read_formulas(data.formulas), data.targets, settings, supervision, rng=np.random.default_rng(order.seed)
+    )
+    set_aside = dict(data.set_aside) | {data.lines[row]: reason for row, reason in refused.items()}
+    model.save(order.out)
+    curve = model.generator.curve
+    figures = {"validation_nats_per_formula": min(report.validation_loss for report in curve)}
+    return TrainingSummary(model.name, order.out, len(data) - len(refused), set_aside, figures, curve)
 
 
 def standardised(values: NDArray[np.float64], conditions: tuple[Conditioned, ...]) -> NDArray[np.float32]:

@@ -10,12 +10,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from novalith.errors import UnknownNameError
 
 if TYPE_CHECKING:
     from novalith.training.loop import EpochReport
+
+Size = TypeVar("Size")
 
 #: Recipe -> module that offers `train_from_file`.
 TRAINERS = {
@@ -92,6 +94,17 @@ class TrainingSummary:
     set_aside: Mapping[int, str] = field(repr=False)
     figures: Mapping[str, float]
     curve: tuple[EpochReport, ...] = ()
+
+
+def named_size(name: str, sizes: Mapping[str, Size]) -> Size:
+    """The settings of a size.
+
+    Raises:
+        UnknownNameError: there is no such size.
+    """
+    if name not in sizes:
+        raise UnknownNameError("size", name, sizes)
+    return sizes[name]
 
 
 def train_recipe(name: str, order: TrainingOrder) -> TrainingSummary:
