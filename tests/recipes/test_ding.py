@@ -19,6 +19,7 @@ from novalith.recipes.ding import (
     train_ding,
     train_from_file,
 )
+from novalith.recipes.ding_latent import interpolate, neighbours
 from novalith.recipes.ding_predictor import LAYOUT, DingPredictor, predict_counts, train_predictor
 from novalith.recipes.ding_predictor import SIZES as PREDICTOR_SIZES
 from novalith.recipes.training import TrainingOrder, train_recipe
@@ -164,3 +165,27 @@ def test_training_from_a_file_accounts_for_every_row(tmp_path):
         assert not list(tmp_path.glob("*.resume*"))
     with pytest.raises(InputError, match="give --data"):
         train_from_file(TrainingOrder(None, tmp_path / "x.safetensors"))
+
+
+def test_neighbours_lie_around_a_formula_and_do_not_repeat(model):
+    around = neighbours(model, "Na2Cl", 8, rng=np.random.default_rng(0))
+    keys = formula_keys(around.table).tolist()
+    assert len(set(keys)) == len(keys) > 0
+    assert formula_keys(read_formulas(["Na4Cl2"])).tolist()[0] not in keys
+    assert (np.diff(around.positions) >= 0).all()
+    assert around.conditions[0].tolist() == [-2.0, 20.0]  # found by the model itself
+    shared = [{"Na", "Cl"} & set(dict(around.table.composition(row).counts)) for row in range(len(keys))]
+    assert np.mean([bool(s) for s in shared]) > 0.9
+    with pytest.raises(CapabilityError, match="at most 10 fit"):
+        neighbours(model, "Na11Cl", 3, rng=np.random.default_rng(0))
+
+
+def test_the_way_between_two_formulas_starts_and_ends_at_them(model):
+    ends = ({"formation_energy": -3, "volume_per_atom": 10}, {"formation_energy": 0, "volume_per_atom": 40})
+    for conditions in (None, ends):
+        way = interpolate(model, "LiF", "RbI", 9, conditions)
+        assert way.positions.tolist() == np.linspace(0, 1, 9).tolist()
+        assert set(dict(way.table.composition(0).counts)) == {"Li", "F"}
+        assert set(dict(way.table.composition(8).counts)) == {"Rb", "I"}
+    with pytest.raises(InputError, match="expected 2 or more"):
+        interpolate(model, "LiF", "RbI", 1)

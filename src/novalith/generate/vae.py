@@ -205,6 +205,16 @@ class VariationalAutoencoder(Generator):
         """Decode the mean of the code, without noise: (n, d) -> (n, d), or (n, d, C) probabilities."""
         return self.decode(self.encode(data, condition), condition)
 
+    def losses(self, data: NDArray[Any], condition: Floats | None = None) -> Floats:
+        """(n, d) -> (n,) loss of each row, the code at its mean: how odd the row is to the model."""
+        import torch
+
+        x, given = self.likelihood.tensor(data), self._condition(condition, len(data))
+        with torch.no_grad():
+            mean, log_variance = self._encode(x, given)
+            error = self.likelihood.errors(x, self._decode(mean, given)).sum(dim=1)
+            return self._numpy(error + self.settings.beta * _kl(mean, log_variance).sum(dim=1))
+
     def inspect(self, data: NDArray[Any], condition: Floats | None = None) -> CollapseReport:
         """Judge on data, best held out, whether the model has collapsed."""
         x, given = self.likelihood.tensor(data), self._condition(condition, len(data))
