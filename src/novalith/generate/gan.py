@@ -12,7 +12,7 @@ into a one-hot matrix).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,7 +72,7 @@ class WassersteinGan(Generator):
 
     def fit_watched(
         self,
-        data: Floats,
+        data: NDArray[Any],
         condition: Floats | None = None,
         *,
         supervision: AdversarialSupervision | None = None,
@@ -82,7 +82,7 @@ class WassersteinGan(Generator):
         """Learn as `fit` does, with validation, resumption, progress or a third network.
 
         Args:
-            data: (n, ...) rows.
+            data: (n, ...) rows as stored, of any number type that `expand` takes.
             condition: (n, c).
             supervision: `novalith.training.adversarial.AdversarialSupervision`; its validation may call `sample`.
             auxiliary: makes the third network, under the same seed as the others.

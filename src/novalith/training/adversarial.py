@@ -248,7 +248,7 @@ class _Run:
     def _optimiser(self, module: nn.Module, rate: float) -> torch.optim.Optimizer:
         if self.settings.clip:
             return torch.optim.RMSprop(module.parameters(), lr=rate)
-        return torch.optim.Adam(module.parameters(), lr=rate, betas=self.settings.betas)
+        return torch.optim.Adam(module.parameters(), lr=rate, betas=self.settings.betas, fused=True)
 
     def _weights(self) -> dict[str, Tensor]:
         return {name: t.detach().clone() for name, t in self.players.generator.state_dict().items()}
@@ -309,13 +309,17 @@ class _Run:
             if self.players.extra_loss:
                 loss = loss + self.players.extra_loss(fake, condition, generator)
         self._step("generator", loss)
-        keep = self.settings.averaging
-        for name, tensor in self.players.generator.state_dict().items():
-            if keep and tensor.is_floating_point():
-                self.average[name].lerp_(tensor.detach(), 1 - keep)
-            else:
-                self.average[name].copy_(tensor)
+        self._update_average()
         return float(loss.detach())
+
+    def _update_average(self) -> None:
+        state = self.players.generator.state_dict()
+        moving = [n for n, t in state.items() if t.is_floating_point()] if self.settings.averaging else []
+        for name in state.keys() - set(moving):
+            self.average[name].copy_(state[name])
+        if moving:
+            old, new = ([which[n] for n in moving] for which in (self.average, state))
+            torch._foreach_lerp_(old, new, 1 - self.settings.averaging)
 
     def _step(self, name: str, loss: Tensor) -> None:
         if not torch.isfinite(loss):
