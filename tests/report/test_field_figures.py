@@ -5,7 +5,8 @@ from xml.etree import ElementTree
 import numpy as np
 
 from novalith.materials import ELEMENTS
-from novalith.report.figures.fields import MapPoint, _place, _standalone, colour, element_heat_map, latent_map
+from novalith.report.figures.fields import MapPoint, _place, colour, element_heat_map, latent_map
+from novalith.report.figures.svg import standalone
 
 NAMESPACE = "{http://www.w3.org/2000/svg}"
 
@@ -28,7 +29,7 @@ def test_colours_run_from_dark_to_light():
 def test_the_map_names_the_best_unreported_fields_and_escapes_words():
     rng = np.random.default_rng(0)
     points = [MapPoint(f"F{i}", *map(float, rng.random(2)), i / 40, i % 3 == 0) for i in range(40)]
-    tree = ElementTree.fromstring(_standalone(latent_map(points, "a < b")))  # noqa: S314  our own text
+    tree = ElementTree.fromstring(standalone(latent_map(points, "a < b")))  # noqa: S314  our own text
     words = ["".join(node.itertext()) for node in tree.iter(f"{NAMESPACE}text")]
     assert "a < b" in words
     assert "1  F38" in words
@@ -37,6 +38,6 @@ def test_the_map_names_the_best_unreported_fields_and_escapes_words():
 
 
 def test_the_heat_map_shows_its_numbers():
-    tree = ElementTree.fromstring(_standalone(element_heat_map({"O": 0.5, "S": 0.25}, "t")))  # noqa: S314
+    tree = ElementTree.fromstring(standalone(element_heat_map({"O": 0.5, "S": 0.25}, "t")))  # noqa: S314
     words = ["".join(node.itertext()) for node in tree.iter(f"{NAMESPACE}text")]
     assert {"0.50", "0.25", "O", "S", "Lr"} <= set(words)

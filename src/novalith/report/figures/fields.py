@@ -14,7 +14,7 @@ from novalith.errors import EmptyResultError
 from novalith.materials import ELEMENTS
 from novalith.propose.fields import enumerate_fields
 from novalith.recipes.fields import FieldScorer, default_scorer
-from novalith.report.figures.svg import INK, MUTED, PAPER, RULE, VERMILION, element, figure
+from novalith.report.figures.svg import INK, MUTED, PAPER, RULE, VERMILION, element, figure, standalone
 from novalith.represent.field_evidence import describe_fields
 from novalith.represent.phase_field import Indices, canonical, decode_fields
 from novalith.screen.field_limits import FieldLimits
@@ -173,9 +173,9 @@ def draw_field_figures(limits: FieldLimits, n_fields: int, folder: Path, rng: np
     what = _title(limits)
     make_folder(folder)
     files = folder / "latent_map.svg", folder / "element_heat_map.svg"
-    write_atomic(files[0], _standalone(latent_map(points, f"Map of {what} (t-SNE of what the scorer sees)")))
+    write_atomic(files[0], standalone(latent_map(points, f"Map of {what} (t-SNE of what the scorer sees)")))
     means = _element_means(candidates, probabilities, limits)
-    write_atomic(files[1], _standalone(element_heat_map(means, f"Mean probability of unreported {what}, by element")))
+    write_atomic(files[1], standalone(element_heat_map(means, f"Mean probability of unreported {what}, by element")))
     return files
 
 
@@ -211,9 +211,3 @@ def _title(limits: FieldLimits) -> str:
     required = "-".join(sorted(limits.require)) + " " if limits.require else ""
     anions = "" if limits.n_anions is None else f" with {limits.n_anions} anions"
     return f"{required}fields of {limits.arity} elements{anions}"
-
-
-def _standalone(picture: Markup) -> str:
-    """The figure as a file of its own: with the name space, a white ground and plain letters."""
-    own = '<svg xmlns="http://www.w3.org/2000/svg" style="background:#ffffff" font-family="Arial, sans-serif" '
-    return str(picture).replace("<svg ", own, 1) + "\n"

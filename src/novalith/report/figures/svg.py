@@ -42,6 +42,12 @@ def figure(width: int, height: int, title: str, *children: Markup) -> Markup:
     return element("svg", attributes, *children)
 
 
+def standalone(picture: Markup) -> str:
+    """A figure as a file of its own: with the name space, a white ground and plain letters."""
+    own = '<svg xmlns="http://www.w3.org/2000/svg" style="background:#ffffff" font-family="Arial, sans-serif" '
+    return str(picture).replace("<svg ", own, 1) + "\n"
+
+
 def line(start: Point, end: Point, stroke: str = RULE, width: float = 1.0, dash: str = "") -> Markup:
     """A straight line; `dash` as in stroke-dasharray."""
     attributes: dict[str, object] = {
