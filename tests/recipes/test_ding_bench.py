@@ -25,6 +25,7 @@ from novalith.recipes.ding_bench import (
     run,
 )
 from novalith.recipes.ding_controls import NeighbourExchange
+from novalith.recipes.ding_experiment import prepare
 from novalith.recipes.ding_tables import generation_tables
 from novalith.represent.formula_table import FormulaTable, formula_keys, read_formulas, table_of
 
@@ -190,3 +191,31 @@ def test_a_cache_gives_the_same_records_and_the_tables_print(records, tmp_path):
     assert len(tables) == 5
     assert "0.3986" in tables[0].text
     assert all(len(line) < 160 for table in tables for line in table.text.splitlines()[1:])
+
+
+def test_an_experiment_trains_once_and_keeps_the_halves_apart(tmp_path):
+    import pandas as pd
+
+    values = truth(ALL)
+    part = np.where(np.arange(len(ALL)) % 5 == 0, "val", "train")
+    rows = {"formula": [ALL.composition(i).formula for i in range(len(ALL))], "crabnet_eform_split": part}
+    rows |= {"delta_e": values["formation_energy"], "energy_pa": values["energy_per_atom"]}
+    frame = pd.DataFrame(rows | {"volume_pa": values["volume_per_atom"]})[:600]
+    frame.loc[3, "delta_e"] = -150.0
+    path = tmp_path / "rows.parquet"
+    frame.to_parquet(path)
+    told: list[str] = []
+    experiment = prepare(path, tmp_path / "models", "tiny", watch=told.append)
+    assert set(experiment.set_aside) == {3}
+    assert len(experiment.data.reference.table) == 599
+    trained, held = (set(formula_keys(p.table).tolist()) for p in (experiment.data.training, experiment.data.held))
+    assert not trained & held
+    assert first_half(experiment.data.training.table).all()
+    assert any("judge epoch 2" in line for line in told)
+    told.clear()
+    again = prepare(path, tmp_path / "models", "tiny", watch=told.append)
+    assert not told
+    small = BenchSettings(2, 5, 20)
+    results = [run(e.models, e.judges, e.data, small) for e in (experiment, again)]
+    assert json.dumps(results[0]) == json.dumps(results[1])
+    assert {r["model"] for r in results[0]} == {"ding", "vae", "exchange"}

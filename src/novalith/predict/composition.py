@@ -171,7 +171,7 @@ class CompositionPredictor(ABC):
             raise UnknownNameError("target of this model", target, self.domain.values)
         value = np.full(len(table), np.nan)
         rows = np.flatnonzero(self.domain.known(table))
-        said = self.values(table.select(rows), target)
+        said = self.values(table.select(rows), target) if len(rows) else Prediction(np.zeros(0), np.zeros(0))
         value[rows] = said.value
         reasons = self.domain.reasons(table, value, target)
         uncertainty = None

@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 from novalith.errors import EmptyResultError
 from novalith.predict.composition import CompositionPredictor
-from novalith.propose.compositions import CompositionModel, FormulaRequest
+from novalith.propose.compositions import CompositionModel, FormulaRequest, concatenated
 from novalith.represent.formula_table import FormulaTable, formula_keys
 from novalith.screen.chemistry import ChemistryOptions, judge_table
 from novalith.store.cache import FolderCache, cache_key
@@ -241,15 +241,13 @@ class _Bench:
 
     def _values(self, predictor: CompositionPredictor, tables: Sequence[FormulaTable]) -> list[Floats]:
         """(n, c) values of each table, NaN where the predictor is out of its range."""
-        told = []
-        for table in tables:
-            values = np.full((len(table), len(self.names)), np.nan)
+        whole = concatenated(list(tables))
+        values = np.full((len(whole), len(self.names)), np.nan)
+        if len(whole):
             for column, name in enumerate(self.names):
-                if len(table):
-                    said = predictor.predict(table, name)
-                    values[:, column] = np.where(said.in_range, said.value, np.nan)
-            told.append(values)
-        return told
+                said = predictor.predict(whole, name)
+                values[:, column] = np.where(said.in_range, said.value, np.nan)
+        return np.split(values, np.cumsum([len(table) for table in tables])[:-1])
 
     def _target(self, pool: _Pool, target: Floats, judged: Floats, chosen: NDArray[np.int64]) -> dict[str, Any]:
         error = np.abs(judged[chosen] - target)
