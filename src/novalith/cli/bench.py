@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import typer
 
 app = typer.Typer(help="Recompute the figures that the documentation claims.", no_args_is_help=True)
@@ -47,3 +49,48 @@ def fields(
         print(json_format.dumps({table.title: table.records for table in tables}, indent=2))
     else:
         print("\n\n".join(table.text for table in tables))
+
+
+@app.command()
+def validation(
+    phonons: bool = typer.Option(False, "--phonons", help="Verdicts on crystals known to be stable and unstable."),
+    elasticity: bool = typer.Option(False, "--elasticity", help="Bulk moduli against DFT (mp_elastic_tensor.parquet)."),
+    exfoliation: bool = typer.Option(
+        False, "--exfoliation", help="Exfoliation energies against 2DMatPedia, and mp_structures.parquet for parents."
+    ),
+    memory: bool = typer.Option(False, "--memory", help="Memory of evaluations of large cells."),
+    n: int = typer.Option(150, min=1, help="Most rows of a table."),
+    potential: str = typer.Option("chgnet", help="The potential; exfoliation adds the dispersion itself."),
+    data: Path | None = typer.Option(None, envvar="NOVALITH_DATA", help="Folder of the public tables."),
+    keep: Path = typer.Option(Path("bench-validation"), help="Folder for results; what it holds is not done again."),
+    seed: int = typer.Option(0, help="Chooses the rows."),
+    json: bool = typer.Option(False, "--json", help="Print one JSON object."),
+) -> None:
+    """Recompute the figures on validations; with no option phonons, elasticity and exfoliation."""
+    import json as json_format
+    import sys
+
+    import numpy as np
+
+    from novalith.recipes import validation_bench as bench
+
+    asked = bench.Bench(data, keep, n, potential)
+
+    def tell(line: str) -> None:
+        print(line, file=sys.stderr)
+
+    every = not (phonons or elasticity or exfoliation or memory)
+    found = {}
+    if phonons or every:
+        found["phonons"] = bench.phonon_records(asked, tell)
+    if elasticity or every:
+        found["elasticity"] = bench.elastic_records(asked, np.random.default_rng(seed), tell)
+    if exfoliation or every:
+        found["exfoliation"] = bench.exfoliation_records(asked, np.random.default_rng(seed), tell)
+    figures = {subject: bench.summary(subject, records) for subject, records in found.items()}
+    if memory:
+        found["memory"] = bench.memory_records(asked, tell)
+    if json:
+        print(json_format.dumps({"figures": figures, "records": found}, indent=2))
+    else:
+        print("\n\n".join(f"{subject}: {json_format.dumps(f, indent=2)}" for subject, f in figures.items()))

@@ -69,6 +69,21 @@ def legacy_to_mp2020(composition: Composition) -> float:
     return total
 
 
+@lru_cache(maxsize=200_000)
+def mp2020_correction(composition: Composition) -> float:
+    """What the MP2020 scheme adds to an uncorrected PBE energy of the Materials Project, eV/atom.
+
+    Oxygen is corrected as an oxide; peroxides and superoxides, which carry less, are not told apart by composition.
+    """
+    if len(composition.counts) == 1:
+        return 0.0
+    present = composition.field.elements
+    total = sum(composition.fraction(s) * _ANION_MP2020[s] for s in _anions(composition.reduced))
+    if _most_electronegative(present) in ("O", "F"):
+        total += sum(composition.fraction(s) * _METAL[s][0] for s in present if s in _METAL)
+    return total
+
+
 def _anions(composition: Composition) -> tuple[str, ...]:
     """Elements that the MP2020 scheme corrects in a compound: O, the most electronegative one, and what is negative."""
     present = composition.field.elements
