@@ -36,6 +36,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int)
     parser.add_argument("--rate", type=float)
     parser.add_argument("--multiples", choices=("yes", "no"))
+    parser.add_argument("--fractions", choices=("yes", "no"))
     parser.add_argument("--baseline", choices=("yes", "no"))
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
@@ -46,6 +47,7 @@ def main() -> None:
         "dropout_epochs": given.dropout_epochs,
         "batch_size": given.batch,
         "learning_rate": given.rate,
+        "fractions": None if given.fractions is None else given.fractions == "yes",
         "baseline": None if given.baseline is None else given.baseline == "yes",
         "multiples": None if given.multiples is None else given.multiples == "yes",
     }

@@ -131,7 +131,11 @@ def test_rows_that_do_not_fit_are_told():
 
 def test_predictors_learn_and_come_back_from_a_file(tmp_path):
     settings = replace(PREDICTOR_SIZES["tiny"], n_epochs=40, batch_size=16, learning_rate=5e-3, averaging=0.9)
-    for options in ({"baseline": False}, {"baseline": True}, {"multiples": True, "dropout_epochs": 3}):
+    for options in (
+        {"baseline": False, "fractions": False},
+        {"baseline": True},
+        {"multiples": True, "dropout_epochs": 3},
+    ):
         how = replace(settings, **options)
         predictor, problems, _ = train_predictor(TABLE, PROPERTIES, how, rng=np.random.default_rng(0))
         assert not problems

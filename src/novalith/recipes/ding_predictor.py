@@ -8,8 +8,9 @@ atoms). As published, a first pass with dropout is followed by a second one with
 is stopped early here, on rows cut from the training ones (`VALIDATION_SHARE`), which the publication did not do. Each
 property has its own network.
 
-Two additions of ours can be switched on. *Baseline*: m, the mean of the property, becomes a sum over elements fitted
-first (`novalith.predict.element_baseline`), and the network learns the rest. *Multiples*: Li2O, Li4O2 and Li6O3 are one
+Three additions of ours can be switched on. *Fractions*: the inputs also hold each element's share of the atoms,
+979 + 89 numbers in all. *Baseline*: m, the mean of the property, becomes a sum over elements that is fitted first
+(`novalith.predict.element_baseline`), and the network learns the rest. *Multiples*: Li2O, Li4O2 and Li6O3 are one
 compound with three one-hot matrices; half of the formulas of a batch are multiplied at random as far as 10 atoms an
 element allow, and a prediction is the mean over the multiples 1 to 3 that fit.
 
@@ -75,6 +76,7 @@ class DingPredictorSettings:
         batch_size: rows a step.
         patience: epochs without improvement that end the second pass.
         averaging: share of the old average of the weights kept at each step.
+        fractions: whether the inputs hold them too.
         baseline: whether a sum over elements is taken off first.
         multiples: whether formulas are also shown, and asked about, multiplied.
         precision: of the multiplications in training.
@@ -89,6 +91,7 @@ class DingPredictorSettings:
     batch_size: int = 512
     patience: int = 8
     averaging: float = 0.995
+    fractions: bool = True
     baseline: bool = True
     multiples: bool = False
     precision: str = "bfloat16"
@@ -104,6 +107,7 @@ SIZES = {
         batch_size=256,
         patience=20,
         averaging=0.0,
+        fractions=False,
         baseline=False,
         precision="float32",
     ),
@@ -342,4 +346,4 @@ def _baseline(counts: Counts, values: NDArray[np.float64], over_elements: bool) 
 def _network(settings: DingPredictorSettings) -> nn.Module:
     from novalith.networks.counts import CountNetwork
 
-    return CountNetwork(len(LAYOUT.elements), LAYOUT.n_columns, (*settings.widths, 1))
+    return CountNetwork(len(LAYOUT.elements), LAYOUT.n_columns, (*settings.widths, 1), fractions=settings.fractions)
