@@ -83,14 +83,6 @@ PUBLISHED = {
     ),
 }
 
-#: A pair small enough for tests.
-TINY = ConvolutionStack(
-    critic=((8, 3, _ONE), (8, 3, _ROWS), (16, 3, _ROWS), (32, 3, _BOTH)),
-    generator=((16, 3, _BOTH), (8, 3, _ROWS), (1, 3, _ROWS)),
-    n_dense=16,
-    n_noise=32,
-)
-
 
 class ImageGenerator(nn.Module):  # type: ignore[misc]
     """(n, n_noise), (n, c) -> (n, E, L) cells in (0, 1).

@@ -27,6 +27,7 @@ from novalith.data.library import Library
 from novalith.data.training_table import MIN_ROWS, TrainingTable, read_training_table
 from novalith.errors import InputError, UnknownNameError
 from novalith.propose.compositions import CompositionModel, FormulaRequest, concatenated
+from novalith.recipes.composition_bench import BenchModel
 from novalith.recipes.composition_figures import Reference, measure
 from novalith.represent.composition_one_hot import (
     REPORTED_85,
@@ -68,7 +69,7 @@ THRESHOLD = 0.2
 #: Fewest and most elements of a formula, as published.
 N_ELEMENTS = (2, 8)
 #: Layers of the dense networks: noise and hidden widths of the generator; hidden widths of the critic.
-DENSE_GENERATOR, DENSE_CRITIC = (128, 512, 512, 512), (512, 512, 512)
+DENSE = {"dense": ((128, 512, 512, 512), (512, 512, 512)), "tiny": ((32, 128, 128), (128, 128))}
 #: Rows of conditions kept with a model, to fill in what a request does not name.
 N_KEPT_CONDITIONS = 2000
 #: Draws that judge a model in training, and epochs between two looks at them.
@@ -401,6 +402,22 @@ def train_from_file(order: TrainingOrder) -> TrainingSummary:
     return TrainingSummary("matgan", order.out, len(data.counts), data.set_aside, figures, curve)
 
 
+def bench_model(name: str, settings: MatGanSettings, device: str = "cpu") -> BenchModel:
+    """A model of this recipe as `novalith.recipes.composition_bench` runs it."""
+
+    def train(table: TrainingTable, state: Path, rng: np.random.Generator) -> CompositionModel:
+        return train_matgan(table, settings, resume_path=state, device=device, rng=rng)
+
+    def learning_curve(model: CompositionModel) -> tuple[Mapping[str, float], ...]:
+        return model.curve if isinstance(model, MatGan) else ()
+
+    about = (
+        f"network {settings.network}, {settings.decode} reading, {settings.objective}, {settings.n_epochs} epochs of "
+        f"batches of {settings.batch_size}, rate {settings.rate:g}, {settings.critic_steps} critic steps a round"
+    )
+    return BenchModel(name, train, load_matgan, learning_curve, about)
+
+
 def _as_epoch(report: AdversarialReport) -> Any:
     from novalith.training.loop import EpochReport
 
@@ -440,12 +457,13 @@ def _networks(settings: MatGanSettings) -> tuple[BuildNetworks, int]:
     from novalith.networks import composition_images as images
 
     shape, output = settings.layout.shape, "softmax" if settings.decode == "absent" else "sigmoid"
-    if settings.network == "dense":
+    if settings.network in DENSE:
+        widths, critic_widths = DENSE[settings.network]
         return lambda n_condition: (
-            images.DenseGenerator(DENSE_GENERATOR, shape, n_condition, output),
-            images.DenseCritic(DENSE_CRITIC, shape, n_condition),
-        ), DENSE_GENERATOR[0]
-    stack = images.TINY if settings.network == "tiny" else images.PUBLISHED[settings.network]
+            images.DenseGenerator(widths, shape, n_condition, output),
+            images.DenseCritic(critic_widths, shape, n_condition),
+        ), widths[0]
+    stack = images.PUBLISHED[settings.network]
     last = torch.channels_last  # half the time of the other order of memory
 
     def build(n_condition: int) -> tuple[torch.nn.Module, torch.nn.Module]:
