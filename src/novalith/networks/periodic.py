@@ -94,19 +94,32 @@ def nearest_images(cells: Tensor, positions: Tensor, occupied: Tensor, k: int) -
     """
     n, n_atoms, _ = positions.shape
     with torch.no_grad():
-        _, distances = pair_vectors(cells, positions)
+        squares = _squared_distances(cells, positions)
         both = occupied[:, :, None] & occupied[:, None, :]
-        flat = distances.masked_fill(~both[..., None], SELF_A).reshape(n, n_atoms, n_atoms * 27)
+        flat = squares.masked_fill(~both[..., None], SELF_A**2).reshape(n, n_atoms, n_atoms * 27)
         near, chosen = flat.topk(min(k, n_atoms * 27), dim=2, largest=False)
         index, image = chosen // 27, chosen % 27
-        absent = near >= SELF_A
+        absent = near >= SELF_A**2
         shifts = images(cells.device).to(cells.dtype)[image]
     empty = Neighbours(index, shifts, near)
     delta = empty.gather(positions) - positions[:, :, None, :]
     delta = delta - delta.detach().round() + shifts
-    vectors = (delta[..., None, :] @ cells[:, None, None])[..., 0, :]
+    vectors = (delta.reshape(n, -1, 3) @ cells).reshape(delta.shape)
     lengths = ((vectors**2).sum(dim=-1) + _TINY).sqrt()
     return Neighbours(index, vectors, lengths.masked_fill(absent, SELF_A))
+
+
+def _squared_distances(cells: Tensor, positions: Tensor) -> Tensor:
+    """(n, N, N, 27) Å2, by |p + v|^2 = |p|^2 + 2 p.v + |v|^2: one product instead of an array of vectors."""
+    n, n_atoms, _ = positions.shape
+    delta = positions[:, None, :, :] - positions[:, :, None, :]
+    pairs = (delta - delta.round()).reshape(n, n_atoms**2, 3) @ cells
+    shifts = images(cells.device).to(cells.dtype) @ cells
+    constant = (pairs**2).sum(dim=2)[..., None] + (shifts**2).sum(dim=2)[:, None]
+    squares = torch.baddbmm(constant, pairs, shifts.transpose(1, 2), alpha=2.0).clamp_min(0.0)
+    squares = squares.reshape(n, n_atoms, n_atoms, 27)
+    squares.diagonal(dim1=1, dim2=2)[:, 13] = SELF_A**2
+    return squares
 
 
 class RadialBasis(nn.Module):  # type: ignore[misc]

@@ -1,8 +1,8 @@
 """Generator, critic and classifier of point clouds in slots (see `novalith.represent.point_cloud` for the array).
 
-    generator    (z, c) -> rows (n, 2 + slots, 3): cell, then o_s (10 f_s + 2.5) / 15 in each slot s
+    generator    (z, c) -> rows (n, 2 + slots, 3), ten times: cell, then o_s (10 f_s + 2.5) / 15 in each slot s
                  o_s = [sigmoid(occupancy of the slot given its element's count) > 1/2], its slope that of the sigmoid;
-                 f_s from attention over the occupied slots, then moved by what the atoms see of each other
+                 f_s uniform in the cell at first, then moved in rounds by what the atoms see of each other
     critic       rows -> one number, through `SetCritic`: atoms pooled per element, the order of slots unseen
     classifier   rows -> for every element the distribution of its count, for every slot whether it is occupied
 
@@ -33,10 +33,16 @@ from novalith.networks.point_sets import (
 #: The array of `novalith.represent.point_cloud`, which no network may import: lengths over 30 Å, angles over 180
 #: degrees, positions (10 f + 2.5) / 15, empty below a row sum of 0.4.
 LENGTH_A, INNER, BORDER, OUTER, EMPTY_BELOW = 30.0, 10.0, 2.5, 15.0, 0.4
+#: Rows are the array times this: a unit is then about one Å of a position, and a critic of slope 1, which is
+#: what the gradient penalty asks for, tells crystals apart that differ by an Å.
+ROW_SCALE = 10.0
 #: Angles of generated cells stay within 90 +- this many degrees; Niggli cells need 30.
 ANGLE_RANGE_DEG = 45.0
-#: Blocks of attention of the generator, and rounds in which its atoms move by what they see of each other.
-N_BLOCKS, N_ROUNDS = 2, 2
+#: Rounds in which the generator's atoms move by what they see of each other, how far at most in one (Å), and numbers
+#: drawn for each atom beside its first position.
+N_ROUNDS, REACH_A, N_OWN = 5, 1.5, 4
+#: Log-odds of the occupancy are the network's times this: they are settled within a few hundred steps.
+SHARPNESS = 10.0
 
 
 def slot_kinds(slots: Sequence[int]) -> Tensor:
@@ -52,6 +58,7 @@ def count_condition(counts: Tensor, slots: Sequence[int]) -> Tensor:
 
 def rows_to_points(rows: Tensor, kinds: Tensor) -> PointSet:
     """Rows (n, 2 + slots, 3) as crystals, the occupied slots moved together so that little is computed for nothing."""
+    rows = rows / ROW_SCALE
     occupied = rows[:, 2:].detach().sum(dim=2) >= EMPTY_BELOW
     most = max(int(occupied.sum(dim=1).max()), 1)
     order = torch.sort(occupied.to(torch.uint8), dim=1, descending=True, stable=True).indices[:, :most]
@@ -65,7 +72,7 @@ class SlotGenerator(nn.Module):  # type: ignore[misc]
 
     Args:
         slots: of each element.
-        n_noise: width of z.
+        n_noise: numbers of z that the whole crystal shares; `noise_width` says how many there are in all.
         n_properties: numbers of the condition after the counts.
         volume_a3_per_atom: typical volume of an atom, Å3.
         width: of the states.
@@ -74,25 +81,25 @@ class SlotGenerator(nn.Module):  # type: ignore[misc]
     kinds: Tensor
 
     def __init__(
-        self, slots: Sequence[int], n_noise: int, n_properties: int, volume_a3_per_atom: float, width: int = 64
+        self, slots: Sequence[int], n_noise: int, n_properties: int, volume_a3_per_atom: float, width: int = 32
     ) -> None:
         super().__init__()
-        self.slots = tuple(slots)
+        self.slots, self.n_noise = tuple(slots), n_noise
         self.register_buffer("kinds", slot_kinds(slots))
         self.volume = volume_a3_per_atom
         n_condition = sum(slots) + len(slots) + n_properties
-        self.slot = nn.Parameter(torch.randn(sum(slots), width) * 0.5)
         self.count = nn.ModuleList(Dense([n + 1, 32, n]) for n in slots)
         self.context = Dense([n_noise + n_condition, 2 * width, width])
-        self.attention = nn.ModuleList(nn.MultiheadAttention(width, 4, batch_first=True) for _ in range(N_BLOCKS))
-        self.feedforward = nn.ModuleList(Dense([width, 2 * width, width]) for _ in range(N_BLOCKS))
-        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(2 * N_BLOCKS))
-        self.place = Dense([width, width, 3])
-        self.base = nn.Parameter(torch.rand(sum(slots), 3))
-        self.cell = Dense([2 * width, width, 6])
+        self.cell = Dense([width, width, 6])
         self.basis = RadialBasis(N_CENTRES)
-        self.encoders = nn.ModuleList(Encoder(len(slots), 32, 1, width) for _ in range(N_ROUNDS))
-        self.displacers = nn.ModuleList(Displacer(32) for _ in range(N_ROUNDS))
+        self.start = nn.Linear(width + N_OWN, width)
+        self.encoders = nn.ModuleList(Encoder(len(slots), width, 1, width) for _ in range(N_ROUNDS))
+        self.displacers = nn.ModuleList(Displacer(width, REACH_A) for _ in range(N_ROUNDS))
+
+    @staticmethod
+    def noise_width(slots: Sequence[int], n_noise: int) -> int:
+        """Numbers of z: the shared ones, and for every slot its first position and `N_OWN` more."""
+        return n_noise + sum(slots) * (3 + N_OWN)
 
     def occupancy(self, condition: Tensor) -> Tensor:
         """Log-odds (n, slots) that a slot is occupied; each element's slots look at its own count."""
@@ -100,33 +107,29 @@ class SlotGenerator(nn.Module):  # type: ignore[misc]
         for n, network in zip(self.slots, self.count, strict=True):
             parts.append(network(condition[:, start : start + n + 1]))
             start += n + 1
-        return torch.cat(parts, dim=1)
+        return SHARPNESS * torch.cat(parts, dim=1)
 
     def forward(self, noise: Tensor, condition: Tensor) -> Tensor:
-        """(n, n_noise) and (n, c) -> rows (n, 2 + slots, 3)."""
+        """(n, `noise_width`) and (n, c) -> rows (n, 2 + slots, 3)."""
+        n, n_slots = len(noise), len(self.kinds)
         soft = torch.sigmoid(self.occupancy(condition))
         occupied = soft > 0.5
         there = soft + (occupied.to(soft.dtype) - soft).detach()
-        context = self.context(torch.cat([noise, condition], dim=1))
-        h = self.slot + context[:, None]
-        # A cell without any atom still needs something to attend to.
-        absent = ~occupied & occupied.any(dim=1, keepdim=True)
-        for block, (attend, feed) in enumerate(zip(self.attention, self.feedforward, strict=True)):
-            y = self.norms[2 * block](h)
-            h = h + attend(y, y, y, key_padding_mask=absent, need_weights=False)[0]
-            h = h + feed(self.norms[2 * block + 1](h))
-        atoms = occupied.sum(dim=1).clamp_min(1).to(h.dtype)
-        pooled = (h * occupied[..., None]).sum(dim=1) / atoms[:, None]
-        shape = self.cell(torch.cat([context, pooled], dim=1))
+        context = self.context(torch.cat([noise[:, : self.n_noise], condition], dim=1))
+        own = noise[:, self.n_noise :].reshape(n, n_slots, 3 + N_OWN)
+        atoms = occupied.sum(dim=1).clamp_min(1).to(noise.dtype)
+        shape = self.cell(context)
         lengths = (atoms * self.volume)[:, None] ** (1 / 3) * torch.exp(torch.tanh(shape[:, :3] / 2))
-        angles = (90.0 + ANGLE_RANGE_DEG * torch.tanh(shape[:, 3:] / 4)) / 180.0
-        positions = self.base + self.place(h)
-        kinds = self.kinds.expand(len(noise), -1)
-        points = PointSet(cell_vectors(lengths, torch.cos(math.pi * angles)), positions, kinds, occupied)
+        cosines = torch.cos((90.0 + ANGLE_RANGE_DEG * torch.tanh(shape[:, 3:] / 4)) * math.pi / 180.0)
+        # The normal distribution function makes normal numbers uniform: no place of the cell is preferred.
+        places = torch.special.ndtr(own[..., :3])
+        points = PointSet(cell_vectors(lengths, cosines), places, self.kinds.expand(n, -1), occupied)
+        h = self.start(torch.cat([context[:, None].expand(-1, n_slots, -1), own[..., 3:]], dim=2))
         for encoder, displacer in zip(self.encoders, self.displacers, strict=True):
             around = nearest_images(points.cells, points.positions, points.occupied, N_NEIGHBOURS)
             basis = self.basis(around.distances)
-            points = displacer(points, encoder(points, around, basis, h), around, basis)
+            h = encoder(points, around, basis, h)
+            points = displacer(points, h, around, basis)
         return _rows(points, there)
 
 
@@ -138,7 +141,7 @@ def _rows(points: PointSet, there: Tensor) -> Tensor:
     angles = torch.acos(cosines.clamp(-0.95, 0.95)) / math.pi
     inside = points.positions - points.positions.detach().floor()
     slots = (INNER * inside + BORDER) / OUTER * there[..., None]
-    return torch.cat([(lengths / LENGTH_A)[:, None], angles[:, None], slots], dim=1)
+    return ROW_SCALE * torch.cat([(lengths / LENGTH_A)[:, None], angles[:, None], slots], dim=1)
 
 
 class SlotCritic(nn.Module):  # type: ignore[misc]

@@ -62,12 +62,12 @@ class PointGanSettings:
     """Sizes and training.
 
     Attributes:
-        n_noise: width of z.
+        n_noise: numbers of z that the whole crystal shares.
         width: of the generator's states.
         critic_width: of the critic's states.
         n_epochs: passes over the rows.
         batch_size: rows a step.
-        rate: learning rate of critic and generator; the classifier's is half of it.
+        rate: learning rate of the generator; the critic's is twice, the classifier's half of it.
         critic_steps: steps of the critic to one of the generator.
         contact_weight: of the hinge on distances; 0 leaves it out.
         averaging: share of the old average of the generator kept at each of its steps.
@@ -75,24 +75,24 @@ class PointGanSettings:
         with_energy: whether the formation energy is a condition, the second one beside the composition.
     """
 
-    n_noise: int = 64
-    width: int = 64
+    n_noise: int = 16
+    width: int = 32
     critic_width: int = 32
     n_epochs: int = 300
-    batch_size: int = 32
+    batch_size: int = 16
     rate: float = 3e-4
-    critic_steps: int = 3
+    critic_steps: int = 2
     contact_weight: float = 1.0
-    averaging: float = 0.998
-    max_atoms: int = 16
+    averaging: float = 0.99
+    max_atoms: int = 12
     with_energy: bool = False
 
 
 #: `default` trains in well under an hour on one core; `published` has the rates and steps of the paper's code.
 SIZES = {
-    "tiny": PointGanSettings(8, 16, 16, 2, 16, max_atoms=10),
+    "tiny": PointGanSettings(4, 8, 8, 2, 16, max_atoms=10),
     "default": PointGanSettings(),
-    "published": PointGanSettings(512, 128, 64, 501, 32, 5e-5, 5, 0.0, 0.0, 28),
+    "published": PointGanSettings(512, 64, 64, 501, 32, 5e-5, 5, 0.0, 0.0, 28),
 }
 
 
@@ -183,6 +183,7 @@ class PointCloudGan:
         Raises:
             InputError: too few crystals of the set fit the layout.
         """
+        from novalith.networks.slot_points import ROW_SCALE
         from novalith.training.adversarial import AdversarialSupervision
 
         data = training_rows(training, self.layout, self.settings.max_atoms, rng=rng)
@@ -194,7 +195,7 @@ class PointCloudGan:
         self._gan = self._make_gan()
         table = contact_table(self.windows, self.layout, volumes)
         self._gan.fit_watched(
-            data.rows,
+            data.rows * ROW_SCALE,
             self._condition(data.counts, data.energies),
             supervision=AdversarialSupervision(resume_path=resume_path, watch=watch),
             auxiliary=lambda: self._auxiliary(table),
@@ -219,10 +220,12 @@ class PointCloudGan:
         """
         if (energy_ev_per_atom is not None) and not self.settings.with_energy:
             raise CapabilityError("The model was trained without formation energies; train it with with_energy=yes.")
+        from novalith.networks.slot_points import ROW_SCALE
+
         counts = np.tile(self.layout.counts(composition), (n, 1))
         asked = self._energy[0] if energy_ev_per_atom is None else energy_ev_per_atom
         condition = self._condition(counts, np.full(n, asked, dtype=np.float32))
-        rows = self._gan.sample(n, condition, rng=rng).astype(np.float64)
+        rows = self._gan.sample(n, condition, rng=rng).astype(np.float64) / ROW_SCALE
         found = decoded_counts(rows, self.layout)
         wanted = tuple(int(k) for k in counts[0]) if n else ()
         return [
@@ -274,7 +277,10 @@ class PointCloudGan:
         return model
 
     def _make_gan(self) -> WassersteinGan:
-        return WassersteinGan(self._build, self.settings.n_noise, _adversarial(self.settings))
+        from novalith.networks.slot_points import SlotGenerator
+
+        width = SlotGenerator.noise_width([n for _, n in self.layout.slots], self.settings.n_noise)
+        return WassersteinGan(self._build, width, _adversarial(self.settings))
 
     def _build(self, n_condition: int) -> tuple[Any, Any]:
         from novalith.networks.slot_points import SlotCritic, SlotGenerator
@@ -300,7 +306,7 @@ class PointCloudGan:
         import torch
         from torch.nn import functional
 
-        from novalith.networks.slot_points import CountClassifier, rows_to_points
+        from novalith.networks.slot_points import EMPTY_BELOW, ROW_SCALE, CountClassifier, rows_to_points
         from novalith.training.adversarial import Auxiliary
         from novalith.training.contacts import contact_loss
 
@@ -311,13 +317,14 @@ class PointCloudGan:
             parts = condition[:, : sum(slots) + len(slots)].split([n + 1 for n in slots], dim=1)
             return [part.argmax(dim=1) for part in parts]
 
-        def noisy(rows: Tensor, source: torch.Generator) -> Tensor:
+        def noisy(scaled: Tensor, source: torch.Generator) -> Tensor:
+            rows = scaled / ROW_SCALE
             noise = (NOISE_MEAN + NOISE_DEVIATION * torch.randn(rows.shape, generator=source)).abs()
             return torch.where(rows.detach() < NOISE_BELOW, rows + noise, rows)
 
         def real_loss(rows: Tensor, condition: Tensor, source: torch.Generator) -> Tensor:
             occupancy, numbers = classifier(noisy(rows, source))
-            there = (rows[:, 2:].sum(dim=2) >= 0.4).float()
+            there = (rows[:, 2:].sum(dim=2) >= ROW_SCALE * EMPTY_BELOW).float()
             loss = functional.binary_cross_entropy_with_logits(occupancy, there)
             for logits, count in zip(numbers, counts_of(condition), strict=True):
                 loss = loss + COUNT_WEIGHT * functional.cross_entropy(logits, count)
@@ -382,7 +389,7 @@ def _adversarial(settings: PointGanSettings) -> AdversarialSettings:
         n_epochs=settings.n_epochs,
         batch_size=settings.batch_size,
         generator_rate=settings.rate,
-        critic_rate=settings.rate,
+        critic_rate=2.0 * settings.rate,
         betas=(0.5, 0.999),
         critic_steps=settings.critic_steps,
         penalty=10.0,
