@@ -158,14 +158,17 @@ class Draws:
     seconds: dict[str, float] = field(default_factory=lambda: {"draw": 0.0, "rules": 0.0, "distinct": 0.0})
 
 
-def draw_and_count(model: CompositionModel, n_samples: int, *, rng: np.random.Generator) -> Draws:
+def draw_and_count(
+    model: CompositionModel, n_samples: int, request: FormulaRequest | None = None, *, rng: np.random.Generator
+) -> Draws:
     """Stream draws: each block is judged, counted and reduced to its new formulas, then forgotten."""
+    request = request or FormulaRequest()
     seen = Draws()
     stops = sorted({*(k for k in UNIQUENESS_AT if k < n_samples), n_samples})
     while seen.n < n_samples:
         size = min(BLOCK, next(stop for stop in stops if stop > seen.n) - seen.n)
         start = time.perf_counter()
-        table = model.draw(size, FormulaRequest(), rng=rng)
+        table = model.draw(size, request, rng=rng)
         seen.seconds["draw"] += time.perf_counter() - start
         start = time.perf_counter()
         formulas = table.select(np.flatnonzero((table.atomic_numbers > 0).any(axis=1)))
@@ -260,7 +263,7 @@ def run(
             result = stem.with_name(f"{model.name}.{n_samples}.json")
             if not result.exists():
                 say(f"{split.name}, {model.name}: training on {len(split.training):,} formulas")
-                trained, training = trained_model(model, split, stem, seed)
+                trained, training = trained_model(model, split.table, stem, seed)
                 say(f"{split.name}, {model.name}: {n_samples:,} draws")
                 draws = draw_and_count(trained, n_samples, rng=np.random.default_rng(seed))
                 record = {
@@ -278,15 +281,15 @@ def run(
 
 
 def trained_model(
-    model: BenchModel, split: FormulaSplit, stem: Path, seed: int
+    model: BenchModel, table: TrainingTable, stem: Path, seed: int
 ) -> tuple[CompositionModel, dict[str, Any]]:
-    """The model of a set, from its checkpoint or trained now, with the seconds it took and its learning curve."""
+    """The model of a table, from its checkpoint or trained now, with the seconds it took and its learning curve."""
     checkpoint, record = stem.with_name(stem.name + ".safetensors"), stem.with_name(stem.name + ".training.json")
     if not (checkpoint.exists() and record.exists()):
         state = stem.with_name(stem.name + ".resume")
         resumed = state.exists()
         start, cpu = time.perf_counter(), time.process_time()
-        trained = model.train(split.table, state, np.random.default_rng(seed))
+        trained = model.train(table, state, np.random.default_rng(seed))
         spent = {
             "wall_seconds": round(time.perf_counter() - start, 1),
             "cpu_seconds": round(time.process_time() - cpu, 1),
