@@ -67,8 +67,9 @@ def relaxation_from_json(record: Mapping[str, Any]) -> Relaxation:
 
 
 def record_to_json(record: RunRecord) -> Record:
-    """A whole campaign; its folder is left out, so that the folder can be moved."""
-    flat = {k: v for k, v in vars(record).items() if k not in ("folder", "funnel", "ranked", "competing")}
+    """A whole campaign; its folder is left out, so that it can be moved, and so are validations, which have a file."""
+    apart = ("folder", "funnel", "ranked", "competing", "validations")
+    flat = {k: v for k, v in vars(record).items() if k not in apart}
     return {
         **flat,
         "plan": {section: dict(values) for section, values in record.plan.items()},

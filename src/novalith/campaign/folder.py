@@ -13,6 +13,7 @@
     structures/        CIF (symmetrised), p1/ (CIF), poscar/, candidates.extxyz
     report.html        the report
     cache/             relaxed competing phases
+    validation/        what validations of the best candidates found (see `novalith.campaign.validation`)
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from novalith.campaign.codec import record_from_json
+from novalith.campaign.findings import read_validation, with_validations
 from novalith.campaign.record import RunRecord
 from novalith.errors import CampaignError, CorruptDataError, InputError
 
@@ -87,9 +89,11 @@ def load_run(root: Path) -> RunRecord:
     if not folder.record.is_file():
         raise CampaignError(f"The campaign in {root} has not finished. Run its command again: it goes on from there.")
     try:
-        return record_from_json(json.loads(folder.record.read_text(encoding="utf-8")), root)
+        record = record_from_json(json.loads(folder.record.read_text(encoding="utf-8")), root)
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
         raise CorruptDataError(
             f"{folder.record} cannot be read ({error}). Delete it and run the campaign's command again: it is made "
             "anew from the logs."
         ) from error
+    found = read_validation(root)
+    return with_validations(record, found) if found else record

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from novalith.materials import Crystal, Lineage
 from novalith.screen.novelty import Novelty
+from novalith.stability.checks import Finding
 from novalith.stability.hull import Phase
 
 
@@ -107,3 +108,4 @@ class RunRecord:
     energy_scale: str
     n_relaxations: int
     cited: tuple[str, ...]
+    validations: Mapping[str, tuple[Finding, ...]] = field(default_factory=dict)

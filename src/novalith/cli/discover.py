@@ -27,6 +27,8 @@ def command(
     hide: Path | None = typer.Option(None, help="File of formulas, systems or ids to remove from every table."),
     reference: str = typer.Option("", help="Folder or file of your own known materials, for novelty."),
     keep_known: bool = typer.Option(False, help="Relax and rank known structures too."),
+    validate: str = typer.Option("", help="Checks of the best candidates afterwards: see 'novalith validate --help'."),
+    validate_top: int = typer.Option(5, min=1, help="With --validate: how many candidates."),
     seed: int = typer.Option(0, help="Seed of every random choice."),
     workers: int = typer.Option(0, help="Relaxations at a time; 0 means one a processor."),
     cache: Path | None = typer.Option(None, help="Folder of relaxations shared between campaigns."),
@@ -38,12 +40,16 @@ def command(
     from novalith.campaign.plan import DEFAULT_BUDGET, Plan
     from novalith.campaign.record import RunRecord
     from novalith.campaign.summary import fields_text, summary_json, summary_text
+    from novalith.campaign.validation import validate_run
     from novalith.data.library import Hidden
     from novalith.propose.registry import PROPOSERS
     from novalith.recipes.fields import default_scorer, rank_fields
     from novalith.report.page import write_report
     from novalith.screen.field_limits import FieldLimits
+    from novalith.stability.checks import Toolbox, check_names
     from novalith.store.cache import FolderCache
+
+    checks = check_names(validate)
 
     def plan_for(asked: str) -> Plan:
         return Plan(
@@ -67,6 +73,8 @@ def command(
         def run(plan: Plan, folder: Path) -> RunRecord:
             shared = None if cache is None else FolderCache(cache)
             record = discover(plan, folder, workers=worker_count(workers), cache=shared, observer=observer)
+            if checks and record.ranked:
+                record = validate_run(record, checks, validate_top, Toolbox(plan.potential), observer)
             write_report(record, folder / "report.html")
             return record
 

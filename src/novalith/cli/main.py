@@ -27,6 +27,7 @@ VERBS = (
     "cite",
     "sample",
     "screen",
+    "validate",
     "predict",
     "fields",
     "train",

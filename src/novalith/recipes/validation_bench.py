@@ -39,6 +39,9 @@ ELASTIC, EXFOLIATION, STRUCTURES = (
     "mp_structures.parquet",
 )
 
+#: Larger layers take minutes each.
+MAX_LAYER_ATOMS = 16
+
 #: Ground states whose measured phonon dispersions have no soft mode (id of the Materials Project).
 STABLE = {
     "NaCl": "mp-22862",
@@ -167,14 +170,15 @@ def elastic_records(bench: Bench, rng: np.random.Generator, report: Report) -> R
 
 
 def exfoliation_records(bench: Bench, rng: np.random.Generator, report: Report) -> Records:
-    """Exfoliation energies of layers that were cut from known bulk crystals ("top-down").
+    """Exfoliation energies of layers of at most `MAX_LAYER_ATOMS` that were cut from known bulk crystals ("top-down").
 
-    The bulk is the parent that the entry names where its structure is at hand, else a stack; those come first.
+    The bulk is the parent that the entry names where its structure is at hand, else a stack; the former come first.
     """
     from pymatgen.core import Structure
 
     table = bench.table(EXFOLIATION)
     table = table[table.exfoliation_energy_per_atom.notna() & (table.discovery_process == "top-down")]
+    table = table[table.nat <= MAX_LAYER_ATOMS]
     parents = _parents(bench, set(table.source_id))
     potential = load_potential(f"{bench.potential}-d3")
 

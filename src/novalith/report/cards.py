@@ -15,8 +15,10 @@ from novalith.materials import Crystal
 from novalith.report.diffraction import powder_pattern
 from novalith.report.figures.diffraction import diffraction_figure
 from novalith.report.figures.hull import Diagram, Mark, decomposition_figure, hull_figure, make_diagram
+from novalith.report.figures.phonons import phonon_figure
 from novalith.report.scene import Scene, covalent_radius_a, element_colour, make_scene
 from novalith.represent.gene import SYMPREC, primitive, symmetrised
+from novalith.stability.checks import Finding
 
 #: A conventional cell with more atoms than this is shown as the primitive cell.
 MAX_SHOWN_ATOMS = 120
@@ -62,6 +64,8 @@ class Card:
         volume_change: relative change of the volume per atom in relaxation.
         cif: data URI of the symmetrised CIF.
         cif_p1: data URI of the CIF without symmetry.
+        findings: validations that were made on it.
+        phonons: its phonon bands, None where they were not computed.
     """
 
     row: RankedCrystal
@@ -75,6 +79,8 @@ class Card:
     volume_change: float
     cif: str
     cif_p1: str
+    findings: tuple[Finding, ...]
+    phonons: Markup | None
 
 
 def make_cards(record: RunRecord) -> tuple[Card, ...]:
@@ -88,11 +94,12 @@ def make_cards(record: RunRecord) -> tuple[Card, ...]:
     for row in record.ranked[:MAX_CARDS]:
         elements = row.crystal.composition.field.elements
         drawable = 2 <= len(elements) <= 4
-        cards.append(_card(row, hull_figure(diagram(elements), _mark(row)) if drawable else None))
+        hull = hull_figure(diagram(elements), _mark(row)) if drawable else None
+        cards.append(_card(row, hull, record.validations.get(row.id, ())))
     return tuple(cards)
 
 
-def _card(row: RankedCrystal, hull: Markup | None) -> Card:
+def _card(row: RankedCrystal, hull: Markup | None, findings: tuple[Finding, ...]) -> Card:
     crystal, kind = _shown_cell(row.crystal)
     scene = make_scene(crystal)
     before = row.proposed.volume / row.proposed.n_atoms
@@ -109,6 +116,8 @@ def _card(row: RankedCrystal, hull: Markup | None) -> Card:
         volume_change=after / before - 1,
         cif=_cif_uri(row, SYMPREC),
         cif_p1=_cif_uri(row, None),
+        findings=findings,
+        phonons=next((phonon_figure(f.bands) for f in findings if f.bands is not None), None),
     )
 
 
