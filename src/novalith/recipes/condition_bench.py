@@ -6,8 +6,8 @@ need no predictor:
     mean y and |y - t| over the tabulated draws, of all and of those that the generator never trained on.
 
 A generator that ignores its condition has the same mean for every t; the slope of mean y against t is 0 for it and 1
-for one that obeys. The tabulated value of a formula is the lowest of its entries. Draws outside the table are counted and
-not judged.
+for one that obeys. The tabulated value of a formula is the lowest of its entries. Draws outside the table are counted
+and not judged.
 """
 
 from __future__ import annotations
