@@ -51,7 +51,7 @@ def test_values_beyond_the_training_are_extrapolations():
 def test_an_uncertainty_as_wide_as_the_data_is_no_prediction():
     table = read_formulas(["NaCl", "K"])
     assert MeanNumber(0.1).predict(table, "band_gap").in_range.tolist() == [True, False]
-    wide = MeanNumber(3.0).predict(table, "band_gap")
+    wide = MeanNumber(6.0).predict(table, "band_gap")
     assert wide.in_range.tolist() == [False, False] and np.isnan(wide.uncertainty[1])
 
 
@@ -74,3 +74,11 @@ def test_a_domain_survives_its_checkpoint():
 def test_an_empty_table():
     told = MeanNumber(0.1).predict(read_formulas([]), "band_gap")
     assert len(told.value) == 0 and told.reasons == {}
+
+
+def test_a_band_gap_is_never_negative():
+    class Below(MeanNumber):
+        def values(self, table, target):
+            return Prediction(super().values(table, target).value - 20, None)
+
+    assert Below(None).predict(read_formulas(["NaCl"]), "band_gap").value.tolist() == [0.0]

@@ -7,7 +7,10 @@ A prediction is *in range* where the formula is like those that the model was fi
 * every element occurs among the training formulas, and in no larger fraction than there;
 * it has no more elements than the training formulas have;
 * the value lies between the lowest and the highest training value, and its uncertainty, where there is one, is below
-  the standard deviation of the training values (beyond it the mean of all of them would be as good an answer).
+  twice the standard deviation of the training values (beyond it the mean of all of them would be as good an answer;
+  twice, because nine in ten band gaps are zero and the others are spread more widely than all).
+
+Properties that cannot be negative are never said to be: a band gap below zero is zero.
 
 Everything else is an extrapolation: it keeps its value and says why it is one. A formula that cannot be read, or that
 holds an element that no training formula holds, has no value (NaN): nothing was learned about it.
@@ -30,6 +33,10 @@ from novalith.predict.base import Prediction
 from novalith.represent.composition_features import fractions_of
 from novalith.represent.formula_table import FormulaTable
 
+#: Properties that cannot be negative.
+NEVER_NEGATIVE = frozenset({"band_gap", "volume_per_atom", "energy_above_hull", "bulk_modulus", "shear_modulus"})
+#: An uncertainty beyond this many standard deviations of the training values says that nothing is known.
+_WIDEST = 2.0
 #: Fractions are compared to this precision (they are stored as float32).
 _TOLERANCE = 1e-6
 
@@ -172,15 +179,15 @@ class CompositionPredictor(ABC):
         value = np.full(len(table), np.nan)
         rows = np.flatnonzero(self.domain.known(table))
         said = self.values(table.select(rows), target) if len(rows) else Prediction(np.zeros(0), np.zeros(0))
-        value[rows] = said.value
+        value[rows] = np.maximum(said.value, 0) if target in NEVER_NEGATIVE else said.value
         reasons = self.domain.reasons(table, value, target)
         uncertainty = None
         if said.uncertainty is not None:
             uncertainty = np.full(len(table), np.nan)
             uncertainty[rows] = said.uncertainty
-            limit = self.domain.values[target].deviation
+            limit = _WIDEST * self.domain.values[target].deviation
             for row in np.flatnonzero(uncertainty > limit).tolist():
-                told = f"the uncertainty {uncertainty[row]:.3g} exceeds the spread of the training values, {limit:.3g}"
+                told = f"the uncertainty {uncertainty[row]:.3g} exceeds {limit:.3g}, twice the training spread"
                 reasons.setdefault(row, told)
         for row in np.flatnonzero(np.isnan(value)).tolist():
             reasons.setdefault(row, "the model cannot represent this formula")
