@@ -11,7 +11,6 @@ from novalith.errors import CapabilityError, InputError
 from novalith.propose.compositions import FormulaRequest, draw_formulas
 from novalith.recipes.ding import (
     SIZES,
-    Conditions,
     Ding,
     DingSettings,
     decode_cells,
@@ -19,6 +18,7 @@ from novalith.recipes.ding import (
     train_ding,
     train_from_file,
 )
+from novalith.recipes.ding_conditions import Conditions
 from novalith.recipes.ding_latent import interpolate, neighbours
 from novalith.recipes.ding_predictor import LAYOUT, DingPredictor, predict_counts, train_predictor
 from novalith.recipes.ding_predictor import SIZES as PREDICTOR_SIZES
@@ -73,11 +73,27 @@ def test_a_condition_steers_and_both_properties_are_met(model):
 
 def test_an_open_condition_is_filled_from_rows_near_the_given_one():
     rows = np.array([[0.0, 1.0], [0.0, 2.0], [5.0, 9.0]])
-    conditions = Conditions.of(("a", "b"), rows, True, np.random.default_rng(0))
-    filled = conditions.filled(500, {"a": 5.0}, np.random.default_rng(0))
-    assert (filled == [5.0, 9.0]).all()
-    assert set(conditions.filled(500, {"a": 0.1}, np.random.default_rng(0))[:, 1]) == {1.0, 2.0}
-    assert (conditions.filled(4, {"b": 3.0, "a": 1.0}, np.random.default_rng(0)) == [1.0, 3.0]).all()
+    counts = np.eye(3, 89, dtype=np.uint8)
+    conditions = Conditions.of(("a", "b"), rows, counts, True, rng=np.random.default_rng(0))
+
+    def filled(**given: float) -> np.ndarray:
+        return conditions.filled(conditions.near(500, given, np.random.default_rng(0)), given)
+
+    assert (filled(a=5.0) == [5.0, 9.0]).all()
+    assert set(filled(a=0.1)[:, 1]) == {1.0, 2.0}
+    assert (filled(b=3.0, a=1.0) == [1.0, 3.0]).all()
+    assert len(np.unique(filled(), axis=0)) == 3
+
+
+def test_the_prior_of_codes_draws_around_known_formulas(model):
+    memory = Ding(model.settings, model.vae, model.conditions, prior="codes")
+    request = FormulaRequest(targets=(("formation_energy", -2.0), ("volume_per_atom", 20.0)))
+    drawn = memory.draw(300, request, rng=np.random.default_rng(0))
+    known = set(formula_keys(TABLE).tolist())
+    share = np.mean([key in known for key in formula_keys(drawn).tolist()])
+    plain = model.draw(300, request, rng=np.random.default_rng(0))
+    assert share > 0.9
+    assert share >= np.mean([key in known for key in formula_keys(plain).tolist()])
 
 
 def test_the_published_decoding_deletes_elements_that_argmax_keeps():

@@ -24,6 +24,11 @@ instead of falling on plateaus, and the last weights are kept.
 whose counts share the probability vanishes silently. `argmax` takes the likeliest class of each element. Either may
 leave no element at all; `decoding_figures` counts that.
 
+*Where codes come from.* As published, z ~ N(0, 1): the *normal* prior. With a small beta the codes of real formulas
+fill little of it, and most draws fall between them. The *codes* prior draws z ~ q(z | x', c') of a training row x'
+near the target instead, and decodes it at the target (after Ghosh et al., 2020, who fit a density to the codes): a
+memory, so that its draws must be judged by how many were not trained on.
+
 *Conditions that are not given* are drawn with the given ones from the training rows near the target, so that the three
 stay consistent: energy per atom = formation energy + mean energy of the elements.
 
@@ -32,7 +37,7 @@ Pathak, Juneja, Varma, Ehara and Deva Priyakumar, npj Comput. Mater. 6, 54 (2020
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -45,6 +50,7 @@ from novalith.errors import EmptyResultError, InputError, UnknownNameError
 from novalith.generate.vae import VaeSettings, VariationalAutoencoder
 from novalith.propose.compositions import CompositionModel, FormulaRequest
 from novalith.recipes import ding_predictor
+from novalith.recipes.ding_conditions import Conditions
 from novalith.recipes.ding_predictor import LAYOUT, PROPERTIES, SANE, Watched
 from novalith.recipes.training import TrainingOrder, TrainingSummary
 from novalith.represent.composition_one_hot import (
@@ -69,14 +75,11 @@ Floats = NDArray[np.float64]
 
 KIND = "ding"
 DECODINGS = ("argmax", "threshold")
+PRIORS = ("normal", "codes")
 #: Weight of the KL term in the default size; chosen on held-out rows, see `docs/ding.md`.
 DEFAULT_BETA = 0.3
 #: Probability below which the published decoding takes a class for impossible.
 THRESHOLD = 0.5
-#: Training rows kept in the model to fill in conditions that a request leaves open.
-N_KEPT_ROWS = 4096
-#: Width of the Gaussian that weighs them, in standard deviations of each property.
-FILL_WIDTH = 0.1
 _BLOCK = 4096
 
 
@@ -106,53 +109,6 @@ SIZES = {
 }
 
 
-@dataclass(frozen=True, eq=False)
-class Conditions:
-    """The properties that a model is conditioned on.
-
-    Attributes:
-        names: of `novalith.data.targets`; none for a model without conditions.
-        rows: (k, c) values of some training rows, in the units of the targets.
-        ranges: (c, 2) lowest and highest training value.
-        shift: (c,) taken off before the network sees a value.
-        scale: (c,) divides it.
-        spread: (c,) standard deviation of the training values.
-    """
-
-    names: tuple[str, ...]
-    rows: Floats
-    ranges: Floats
-    shift: Floats
-    scale: Floats
-    spread: Floats
-
-    @classmethod
-    def of(cls, names: Sequence[str], values: Floats, standardised: bool, rng: np.random.Generator) -> Conditions:
-        """From (n, c) training values."""
-        kept = np.sort(rng.permutation(len(values))[:N_KEPT_ROWS])
-        spread = np.where(values.std(axis=0) > 0, values.std(axis=0), 1.0)
-        shift, scale = (values.mean(axis=0), spread) if standardised else (np.zeros(len(names)), np.ones(len(names)))
-        ranges = np.stack([values.min(axis=0), values.max(axis=0)], axis=1).reshape(-1, 2)
-        return cls(tuple(names), values[kept], ranges, shift, scale, spread)
-
-    def scaled(self, values: Floats) -> NDArray[np.float32] | None:
-        """What the network sees of (n, c) values; None for a model without conditions."""
-        return ((values - self.shift) / self.scale).astype(np.float32) if self.names else None
-
-    def filled(self, n: int, given: Mapping[str, float], rng: np.random.Generator) -> Floats:
-        """(n, c) values: the given ones, and the others from training rows near them."""
-        index = [self.names.index(name) for name in given]
-        aim = np.array([given[self.names[i]] for i in index])
-        if len(index) == len(self.names):
-            return np.tile([given[name] for name in self.names], (n, 1)).reshape(n, len(self.names))
-        distance = (((self.rows[:, index] - aim) / self.spread[index] / FILL_WIDTH) ** 2).sum(axis=1) / 2
-        # Measured from the nearest row, a target far from all rows takes the conditions of that one.
-        weight = np.exp(distance.min() - distance)
-        values = self.rows[rng.choice(len(self.rows), n, p=weight / weight.sum())].copy()
-        values[:, index] = aim
-        return values
-
-
 class Ding(CompositionModel):
     """A trained autoencoder of formulas.
 
@@ -161,17 +117,26 @@ class Ding(CompositionModel):
         vae: the networks.
         conditions: what it is conditioned on.
         decoding: one of `DECODINGS`.
+        prior: one of `PRIORS`.
     """
 
     name: ClassVar[str] = "ding"
     honours: ClassVar[frozenset[str]] = frozenset({"allowed", "targets"})
 
     def __init__(
-        self, settings: DingSettings, vae: VariationalAutoencoder, conditions: Conditions, decoding: str = "argmax"
+        self,
+        settings: DingSettings,
+        vae: VariationalAutoencoder,
+        conditions: Conditions,
+        decoding: str = "argmax",
+        prior: str = "normal",
     ) -> None:
+        if prior not in PRIORS:
+            raise UnknownNameError("prior", prior, PRIORS)
         if decoding not in DECODINGS:
             raise UnknownNameError("decoding", decoding, DECODINGS)
         self.settings, self.vae, self.conditions, self.decoding = settings, vae, conditions, decoding
+        self.prior = prior
 
     @property
     def elements(self) -> tuple[str, ...]:
@@ -188,9 +153,17 @@ class Ding(CompositionModel):
     def draw(self, n: int, request: FormulaRequest, *, rng: np.random.Generator) -> FormulaTable:
         """Decode n draws from the prior at the targets; elements that are not allowed are left out of the decoding."""
         self.check(request)
-        values = self.conditions.filled(n, dict(request.targets), rng)
-        z = rng.standard_normal((n, self.settings.vae.n_latent))
+        z, values = self.draw_codes(n, dict(request.targets), rng=rng)
         return self.decode(z, values, request.allowed)
+
+    def draw_codes(self, n: int, targets: Mapping[str, float], *, rng: np.random.Generator) -> tuple[Floats, Floats]:
+        """(n, latent) codes from the prior, and the (n, c) properties to decode them at."""
+        rows = self.conditions.near(n, targets, rng)
+        z = rng.standard_normal((n, self.settings.vae.n_latent))
+        if self.prior == "codes":
+            mean, spread = self.encode(self.conditions.counts[rows], self.conditions.rows[rows])
+            z = mean + spread * z
+        return z, self.conditions.filled(rows, targets)
 
     def decode(
         self, z: NDArray[np.floating[Any]], values: Floats, allowed: frozenset[str] | None = None
@@ -214,8 +187,20 @@ class Ding(CompositionModel):
         """Write the model as one checkpoint."""
         c = self.conditions
         tensors: dict[str, NDArray[Any]] = {f"vae.{name}": t for name, t in self.vae.tensors().items()}
-        tensors |= {"rows": c.rows, "ranges": c.ranges, "shift": c.shift, "scale": c.scale, "spread": c.spread}
-        config = {"settings": asdict(self.settings), "sizes": list(self.vae.sizes), "decoding": self.decoding}
+        tensors |= {
+            "rows": c.rows,
+            "counts": c.counts,
+            "ranges": c.ranges,
+            "shift": c.shift,
+            "scale": c.scale,
+            "spread": c.spread,
+        }
+        config = {
+            "settings": asdict(self.settings),
+            "sizes": list(self.vae.sizes),
+            "decoding": self.decoding,
+            "prior": self.prior,
+        }
         vocabulary = {"elements": list(LAYOUT.elements), "conditions": list(c.names)}
         save_checkpoint(Checkpoint(KIND, tensors, config, vocabulary), path)
 
@@ -229,8 +214,9 @@ class Ding(CompositionModel):
         weights = {k.removeprefix("vae."): t for k, t in stored.tensors.items() if k.startswith("vae.")}
         n_data, n_condition = stored.config["sizes"]
         vae = VariationalAutoencoder.of_tensors(vae_settings, (n_data, n_condition), weights)
-        parts = [stored.tensors[name] for name in ("rows", "ranges", "shift", "scale", "spread")]
-        return cls(settings, vae, Conditions(tuple(stored.vocabulary["conditions"]), *parts), stored.config["decoding"])
+        parts = [stored.tensors[name] for name in ("rows", "counts", "ranges", "shift", "scale", "spread")]
+        conditions = Conditions(tuple(stored.vocabulary["conditions"]), *parts)
+        return cls(settings, vae, conditions, stored.config["decoding"], stored.config["prior"])
 
 
 def decode_cells(cells: NDArray[np.floating[Any]], decoding: str) -> Counts:
@@ -277,7 +263,7 @@ def train_ding(
         raise EmptyResultError(
             f"{known.sum()} of {len(table)} formulas fit and have all properties; none can be learned from."
         )
-    conditions = Conditions.of(tuple(properties), values[known], settings.standardised, rng)
+    conditions = Conditions.of(tuple(properties), values[known], encoded.counts[known], settings.standardised, rng=rng)
     vae = VariationalAutoencoder(settings.vae)
     given = conditions.scaled(values[known])
     vae.fit_watched(encoded.counts[known], given, watched.resume_path, watched.watch, rng=rng)
@@ -370,8 +356,7 @@ def decoding_figures(model: Ding, n: int, *, rng: np.random.Generator) -> tuple[
     lost: dict[str, int] = dict.fromkeys(DECODINGS, 0)
     for at in range(0, n, _BLOCK):
         size = min(_BLOCK, n - at)
-        values = model.conditions.filled(size, {}, rng)
-        z = rng.standard_normal((size, model.settings.vae.n_latent))
+        z, values = model.draw_codes(size, {}, rng=rng)
         cells = model.vae.decode(z, model.conditions.scaled(values))
         for name in DECODINGS:
             counts = decode_cells(cells, name)

@@ -154,6 +154,9 @@ def prepare(
         name: _ding(data.training, conditions, folder / f"{name}.safetensors", (how, seed), watch)
         for name, conditions in (("ding", PROPERTIES), ("vae", ()))
     }
+    plain = models["ding"]
+    if isinstance(plain, ding.Ding):
+        models["ding, codes"] = ding.Ding(plain.settings, plain.vae, plain.conditions, prior="codes")
     guide = _guide(data.training, folder / "guide.safetensors", (how, seed), watch)
     judge = _judge(second, folder / "judge.safetensors", (how, seed), watch)
     models["exchange"] = NeighbourExchange(data.training.table, data.training.values)
