@@ -49,8 +49,7 @@ OQMD_TARGETS = ("formation_energy", "energy_per_atom", "volume_per_atom", "band_
 MODELS = {
     "elemnet": ("elemnet", "default"),
     "magpie-forest": ("magpie-forest", "default"),
-    "set-network": ("set-network", "default"),
-    "set-network-paper": ("set-network", "paper"),
+    "set-network": ("set-network", "paper"),
 }
 #: The element that no training formula holds in the part "groups": neither rare nor like all others.
 HELD_ELEMENT = "Ge"
