@@ -69,7 +69,7 @@ THRESHOLD = 0.2
 #: Fewest and most elements of a formula, as published.
 N_ELEMENTS = (2, 8)
 #: Layers of the dense networks: noise and hidden widths of the generator; hidden widths of the critic.
-DENSE = {"dense": ((128, 512, 512, 512), (512, 512, 512)), "tiny": ((32, 128, 128), (128, 128))}
+DENSE = {"dense": ((128, 256, 256, 256), (256, 256, 256)), "tiny": ((32, 128, 128), (128, 128))}
 #: Rows of conditions kept with a model, to fill in what a request does not name.
 N_KEPT_CONDITIONS = 2000
 #: Draws that judge a model in training, and epochs between two looks at them.
