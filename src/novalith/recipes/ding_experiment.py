@@ -57,7 +57,7 @@ class ExperimentSize:
 _GUIDE = replace(ding_predictor.SIZES["default"], widths=(512, 256, 128, 64), dropout=(0.0, 0.0, 0.0), patience=0)
 SIZES = {
     "tiny": ExperimentSize(2, replace(ding_predictor.SIZES["tiny"], n_epochs=2), "tiny", 2, "tiny"),
-    "quick": ExperimentSize(30, replace(_GUIDE, n_epochs=12), "default", 12),
+    "quick": ExperimentSize(20, replace(_GUIDE, n_epochs=8), "default", 8),
     "default": ExperimentSize(60, replace(_GUIDE, n_epochs=30), "default", 60),
 }
 
