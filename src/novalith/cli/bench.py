@@ -94,3 +94,72 @@ def validation(
         print(json_format.dumps({"figures": figures, "records": found}, indent=2))
     else:
         print("\n\n".join(f"{subject}: {json_format.dumps(f, indent=2)}" for subject, f in figures.items()))
+
+
+@app.command()
+def points(
+    memory: bool = typer.Option(False, "--memory", help="Memory of one crystal in each representation."),
+    composition: bool = typer.Option(False, "--composition", help="The composition-conditioned network."),
+    cross_domain: bool = typer.Option(False, "--cross-domain", help="The cross-domain network, three pairs."),
+    keep: Path = typer.Option(Path("bench-points"), help="Folder for sets, models and relaxations; reused."),
+    system: str = typer.Option("Mg-Mn-O", help="System of the composition-conditioned network."),
+    draws: int = typer.Option(50, min=1, help="Products drawn of each composition or pair."),
+    relax: int = typer.Option(4, min=0, help="Products relaxed of each, and of each control."),
+    crystals: int = typer.Option(700, min=10, help="Substituted structures relaxed to learn from."),
+    epochs: int = typer.Option(0, min=0, help="Epochs of training; 0 for those of the size."),
+    size: str = typer.Option("default", help="tiny, default or paper."),
+    workers: int = typer.Option(1, min=1, help="Relaxations at a time."),
+    seed: int = typer.Option(0, help="Seed of every random choice."),
+    json: bool = typer.Option(False, "--json", help="Print one JSON object."),
+) -> None:
+    """Recompute the figures on point clouds; with no option all three."""
+    import sys
+
+    from novalith.cli.terminal import show
+    from novalith.recipes import points_bench
+    from novalith.recipes.bench_tables import as_records
+
+    every = not (memory or composition or cross_domain)
+    asked = points_bench.PointsBench(
+        keep, system, n_draws=draws, n_relaxed=relax, n_training=crystals, epochs=epochs or None, size=size,
+        workers=workers, seed=seed,
+    )  # fmt: skip
+    subjects = (memory or every, composition or every, cross_domain or every)
+    tables = points_bench.tables(asked, subjects, lambda line: print(line, file=sys.stderr))
+    show(dict(as_records(tables)), "\n\n".join(table.text for table in tables), json)
+
+
+@app.command()
+def compositions(
+    part: list[str] = typer.Option([], help="rules, generators, constraints, ding or predictors; all without it."),
+    sets: str = typer.Option("", help="Sets of formulas for the generators, such as icsd,mp; all without it."),
+    models: str = typer.Option(
+        "matgan,sequence", help="Generators; also sequence-gru, sequence-uncharged, matgan-paper."
+    ),
+    n: int = typer.Option(2_000_000, "-n", "--number", min=1000, help="Draws of each generator."),
+    n_rules: int = typer.Option(30_000, min=100, help="Formulas of each table that the rules are compared on."),
+    n_stream: int = typer.Option(10_000_000, min=0, help="Formulas streamed to measure the memory; 0 for none."),
+    targets: int = typer.Option(200, min=1, help="Targets of each kind for the conditioned generators."),
+    data: Path = typer.Option(..., envvar="NOVALITH_DATA", help="Folder of the public tables."),
+    keep: Path = typer.Option(
+        Path("bench-compositions"), help="Folder of models and records; what it holds is not redone."
+    ),
+    seed: int = typer.Option(0, help="Of trainings and draws."),
+    json: bool = typer.Option(False, "--json", help="Print one JSON object."),
+) -> None:
+    """Recompute the figures on compositions: rules, generators, conditioning, predictors. Hours for all of it."""
+    import json as json_format
+    import sys
+
+    from novalith.cli.terminal import split_list
+    from novalith.recipes import composition_suite as suite
+
+    order = suite.CompositionSuite(
+        data, keep, tuple(part) or suite.PARTS, split_list(sets) or tuple(suite.DATA_SETS), split_list(models),
+        n, n_rules, n_stream, targets, seed,
+    )  # fmt: skip
+    tables = suite.run(order, lambda line: print(line, file=sys.stderr))
+    if json:
+        print(json_format.dumps({table.title: table.records for table in tables}, indent=2))
+    else:
+        print("\n\n".join(table.text for table in tables))

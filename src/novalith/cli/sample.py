@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -13,6 +14,8 @@ def command(
     system: str = typer.Argument(help="Chemical system (Li-Sn-S-Cl) or formula (Li4SnS4)."),
     out: Path = typer.Option(..., help="Folder for structures/*.cif and proposals.csv."),
     generators: str = typer.Option("", help="Proposers, comma-separated; all by default."),
+    recipe: str = typer.Option("", help="A trained network instead: point-cloud-gan or cross-domain-gan."),
+    model: Path | None = typer.Option(None, help="Checkpoint of the network, written by novalith train."),
     n: int = typer.Option(20, "-n", "--number", help="How many proposals."),
     require: str = typer.Option("", help="Elements that every proposal must hold."),
     deny: str = typer.Option("", help="Elements that no proposal may hold."),
@@ -29,9 +32,23 @@ def command(
     from novalith.propose.sampling import TABLE, draw_sample, write_sample
 
     request = parse_request(system, require=require, deny=deny, spacegroup=spacegroup or None, max_atoms=max_atoms)
-    library = Library(Hidden.read(hide) if hide is not None else Hidden())
-    proposers = load_proposers(split_list(generators) or PROPOSERS, library)
-    candidates = draw_sample(proposers, request, n, seed)
+    if recipe or model:
+        candidates = _from_network(recipe, model, request, n, seed)
+    else:
+        library = Library(Hidden.read(hide) if hide is not None else Hidden())
+        proposers = load_proposers(split_list(generators) or PROPOSERS, library)
+        candidates = draw_sample(proposers, request, n, seed)
     rows = write_sample(candidates, out)
     text = f"{len(rows)} of {n} proposals in {out / TABLE}, their CIF files beside it. They are not relaxed."
     show({"proposals": rows, "asked": n, "out": str(out)}, text, json)
+
+
+def _from_network(recipe: str, model: Path | None, request: Any, n: int, seed: int) -> Any:
+    import numpy as np
+
+    from novalith.errors import InputError
+    from novalith.recipes.points_sampling import sample_recipe
+
+    if model is None or not recipe:
+        raise InputError("A network needs both --recipe and --model: its name and the checkpoint that training wrote.")
+    return sample_recipe(recipe, model, request, n, rng=np.random.default_rng(seed))

@@ -36,6 +36,7 @@ from novalith.store.checkpoint import Checkpoint, load_checkpoint, save_checkpoi
 
 if TYPE_CHECKING:
     from novalith.data.library import Library
+    from novalith.training.adversarial import AdversarialSupervision
     from novalith.training.contacts import ContactTable
 
 BIBTEX = """@misc{nouira2018crystalgan,
@@ -114,11 +115,19 @@ class CrossDomainSettings:
     second: CycleSettings = field(default_factory=lambda: CycleSettings(n_epochs=40, constraint_weight=5.0))
 
 
+#: `paper` has the numbers of crystals, layers, epochs and the batch of the authors' code; its networks are ours.
 SIZES = {
     "tiny": CrossDomainSettings(
         12, 4, 16, CycleSettings(8, 1, 2, n_epochs=2), CycleSettings(8, 1, 2, n_epochs=2, constraint_weight=5.0)
     ),
     "default": CrossDomainSettings(),
+    "paper": CrossDomainSettings(
+        35,
+        24,
+        70,
+        CycleSettings(100, 10, n_epochs=100, batch_size=35, rate=1e-4),
+        CycleSettings(100, 5, n_epochs=100, batch_size=35, rate=1e-4, constraint_weight=5.0),
+    ),
 }
 
 
@@ -220,7 +229,7 @@ class CrossDomainGan:
 
     def fit(
         self, first: Sequence[Crystal], second: Sequence[Crystal], volumes_a3: dict[str, float],
-        *, rng: np.random.Generator,
+        resume_path: Path | None = None, watch: Any = lambda _: None, *, rng: np.random.Generator,
     ) -> None:  # fmt: skip
         """Learn from crystals A-X and B-X.
 
@@ -228,6 +237,8 @@ class CrossDomainGan:
             first: of A and X.
             second: of B and X.
             volumes_a3: expected volume of an atom of each of the three elements, Å3.
+            resume_path: where the state of the stage under way is kept, with ".first" or ".second" behind it.
+            watch: called after each epoch.
             rng: same crystals and seed, same model.
 
         Raises:
@@ -249,7 +260,8 @@ class CrossDomainGan:
         self.windows = pair_windows(first, second, self.pair)
         self._make()
         one = [self._slots_one(metal).encode(domain) for metal, domain in zip((a, b), self._domains, strict=True)]
-        self._first.fit(one[0], one[1], rng=rng)
+        supervise = [_supervision(resume_path, stage, watch) for stage in ("first", "second")]
+        self._first.fit(one[0], one[1], None, supervise[0], rng=rng)
         sides = [self.pseudo_ternaries(side, self.settings.n_pseudo, rng=rng) for side in (0, 1)]
         two = [self._two.encode(side) for side in sides]
         table = self._contact_table([c for side in sides for c in side])
@@ -259,7 +271,7 @@ class CrossDomainGan:
 
             return contact_loss(points.cells, points.positions, points.occupied, table.of(points.kinds))
 
-        self._second.fit(two[0], two[1], constraint, rng=rng)
+        self._second.fit(two[0], two[1], constraint, supervise[1], rng=rng)
 
     def pseudo_ternaries(self, side: int, n: int, *, rng: np.random.Generator) -> list[Crystal]:
         """`n` results of the feature transfer, before the second stage: on hosts A-X (side 0) or B-X (side 1)."""
@@ -363,6 +375,13 @@ class CrossDomainGan:
         return contact_table(
             self.windows, layout, np.array([volumes.min() * VOLUME_RANGE[0], volumes.max() * VOLUME_RANGE[1]])
         )
+
+
+def _supervision(path: Path | None, stage: str, watch: Any) -> AdversarialSupervision:
+    from novalith.training.adversarial import AdversarialSupervision
+
+    resume = None if path is None else path.with_name(f"{path.name}.{stage}")
+    return AdversarialSupervision(resume_path=resume, watch=watch)
 
 
 def expected_volumes(library: Library, pair: BinaryPair) -> dict[str, float]:

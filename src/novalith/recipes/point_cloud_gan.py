@@ -88,11 +88,11 @@ class PointGanSettings:
     with_energy: bool = False
 
 
-#: `default` trains in well under an hour on one core; `published` has the rates and steps of the paper's code.
+#: `default` trains in well under an hour on one core; `paper` has the rates and steps of the paper's code.
 SIZES = {
     "tiny": PointGanSettings(4, 8, 8, 2, 16, max_atoms=10),
     "default": PointGanSettings(),
-    "published": PointGanSettings(512, 64, 64, 501, 32, 5e-5, 5, 0.0, 0.0, 28),
+    "paper": PointGanSettings(512, 64, 64, 501, 32, 5e-5, 5, 0.0, 0.0, 28),
 }
 
 

@@ -27,6 +27,8 @@ TRAINERS = {
     "elemnet": "novalith.recipes.elemnet",
     "magpie-forest": "novalith.recipes.magpie_forest",
     "set-network": "novalith.recipes.set_network",
+    "point-cloud-gan": "novalith.recipes.point_cloud_training",
+    "cross-domain-gan": "novalith.recipes.cross_domain_training",
 }
 
 
