@@ -153,9 +153,10 @@ def compositions(
 
     from novalith.cli.terminal import split_list
     from novalith.recipes import composition_suite as suite
+    from novalith.recipes.composition_bench import DATA_SETS
 
     order = suite.CompositionSuite(
-        data, keep, tuple(part) or suite.PARTS, split_list(sets) or tuple(suite.DATA_SETS), split_list(models),
+        data, keep, tuple(part) or suite.PARTS, split_list(sets) or tuple(DATA_SETS), split_list(models),
         n, n_rules, n_stream, targets, seed,
     )  # fmt: skip
     tables = suite.run(order, lambda line: print(line, file=sys.stderr))

@@ -28,8 +28,10 @@ VERBS = (
     "sample",
     "screen",
     "validate",
+    "dft",
     "predict",
     "fields",
+    "compose",
     "train",
     "bench",
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -52,6 +53,21 @@ def split_targets(texts: Sequence[str]) -> tuple[tuple[str, float], ...]:
             raise InputError(f"The target {name} is {value!r}; expected a finite number.")
         targets.append((name, number))
     return tuple(targets)
+
+
+def split_range(text: str) -> tuple[int, int] | None:
+    """An option such as "3" or "2-4" as (lowest, highest); None where it is empty.
+
+    Raises:
+        InputError: it is neither.
+    """
+    if not text.strip():
+        return None
+    match = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", text)
+    if match is None:
+        raise InputError(f"{text!r} is no number or range; expected 3 or 2-4.")
+    low = int(match[1])
+    return low, int(match[2] or low)
 
 
 def worker_count(asked: int) -> int:

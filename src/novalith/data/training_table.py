@@ -107,6 +107,18 @@ def read_training_table(
     return whole.select(keep)
 
 
+def formulas_of_table(path: Path, column: str = "formula") -> list[str]:
+    """The formulas of a CSV or Parquet file, every row, as written.
+
+    Raises:
+        StorageError, InputError, UnknownNameError: as `read_training_table`.
+    """
+    columns = columns_of(path)
+    if column not in columns:
+        raise UnknownNameError(f"column of {path}:", column, columns)
+    return [str(text).strip() for text in _read(path, [column])[column].tolist()]
+
+
 def columns_of(path: Path) -> list[str]:
     """The column names of a CSV or Parquet file."""
     import pandas as pd

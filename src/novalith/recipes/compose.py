@@ -1,0 +1,257 @@
+"""Drawing and ranking formulas: what stands behind `novalith compose`, and where `discover` gets its formulas.
+
+A model of any recipe draws, the sequence model and the shipped predictor rank (`novalith.recipes.formula_ranking`). The
+shipped weights have seen what tables list, so a blind search, which hides some of it, does not ask them: its formulas
+are those of `novalith.propose.formulas`, which reads nothing but the tables that are left.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from novalith.errors import CapabilityError, EmptyResultError, InputError, UnknownNameError
+from novalith.materials import PhaseField
+from novalith.propose.base import Request
+from novalith.propose.compositions import CompositionModel, FormulaRequest, FormulaSample, draw_formulas, unmet
+from novalith.recipes.composition_predictors import default_predictor
+from novalith.recipes.formula_ranking import RankedFormula, rank_formulas
+from novalith.recipes.sequence import FormulaSequence
+from novalith.represent.formula_table import formula_keys
+from novalith.screen.chemistry import ChemistryOptions
+from novalith.store.checkpoint import checkpoint_kind
+
+if TYPE_CHECKING:
+    from novalith.data.library import Library
+
+#: Shipped weights, cards beside them.
+WEIGHTS = Path(__file__).parent / "weights"
+#: Recipe -> (kind of its checkpoint, module, class, shipped weights).
+MODELS = {
+    "sequence": ("formula-sequence", "novalith.recipes.sequence", "FormulaSequence", "sequence.safetensors"),
+    "matgan": ("matgan", "novalith.recipes.matgan", "MatGan", "matgan.safetensors"),
+    "ding": ("ding", "novalith.recipes.ding", "Ding", "ding.safetensors"),
+}
+#: Words for "any elements".
+ANY = ("any", "all", "*")
+#: `discover` asks for this many formulas and spends at most this many draws on them.
+DISCOVER_FORMULAS, DISCOVER_DRAWS = 200, 4096
+
+
+@dataclass(frozen=True)
+class ComposeOrder:
+    """What `novalith compose` was asked.
+
+    Attributes:
+        system: "Li-Sn-S-Cl", or one of `ANY`.
+        n: how many distinct formulas.
+        recipe: a key of `MODELS`.
+        checkpoint: weights of the user instead of the shipped ones.
+        require: elements of every formula, beside those of the system.
+        deny: elements of none.
+        subsystems: whether formulas may lack elements of the system.
+        targets: (property, value) pairs.
+        n_elements: smallest and largest number of elements; by default 2 to 6, or as many as the system has.
+        max_atoms: most atoms of a formula unit.
+        rules: chemistry rules to satisfy; None asks for none.
+        temperature: of the sequence model.
+        guidance: of the sequence model.
+        near: draw around this formula in the latent space instead (`ding`).
+        between: the ends of a walk through the latent space instead (`ding`).
+        seed: of every draw.
+    """
+
+    system: str
+    n: int = 100
+    recipe: str = "sequence"
+    checkpoint: Path | None = None
+    require: frozenset[str] = frozenset()
+    deny: frozenset[str] = frozenset()
+    subsystems: bool = False
+    targets: tuple[tuple[str, float], ...] = ()
+    n_elements: tuple[int, int] | None = None
+    max_atoms: int | None = None
+    rules: ChemistryOptions | None = ChemistryOptions()  # noqa: RUF009  frozen
+    temperature: float = 1.0
+    guidance: float = 2.0
+    near: str = ""
+    between: tuple[str, ...] = ()
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Composed:
+    """The answer.
+
+    Attributes:
+        ranked: formulas, best first.
+        sample: what was drawn and why the rest was not kept.
+        warnings: sentences on targets outside of the training range.
+    """
+
+    ranked: tuple[RankedFormula, ...]
+    sample: FormulaSample
+    warnings: tuple[str, ...]
+
+    @property
+    def told(self) -> str:
+        """Why draws were not kept, in words."""
+        return ", ".join(f"{count} {reason}" for reason, count in self.sample.rejected.items()) or "none rejected"
+
+
+def compose(order: ComposeOrder, library: Library, advance: Callable[[int], None] = lambda _: None) -> Composed:
+    """Draw and rank formulas.
+
+    Raises:
+        EmptyResultError: no formula satisfies the order; says what was tried.
+        InputError: the order cannot be read.
+    """
+    model = load_model(order.recipe, order.checkpoint)
+    if isinstance(model, FormulaSequence):
+        model = model.drawing_with(temperature=order.temperature, guidance=order.guidance)
+    request = formula_request(order, model)
+    rng = np.random.default_rng(order.seed)
+    if order.near or order.between:
+        sample = _from_latent_space(model, order, request, rng=rng)
+    else:
+        sample = draw_formulas(model, order.n, request, advance=advance, rng=rng)
+    if not len(sample.table):
+        told = ", ".join(f"{count} {reason}" for reason, count in sample.rejected.items())
+        raise EmptyResultError(f"None of {sample.drawn} draws of {order.recipe} is what was asked for ({told}).")
+    names = [name for name, _ in order.targets]
+    ranker = model if isinstance(model, FormulaSequence) and order.checkpoint is None else default_sequence()
+    ranked = rank_formulas(
+        sample.table, library, ranker, default_predictor(), targets=("formation_energy", *names), rules=order.rules
+    )
+    return Composed(tuple(ranked), sample, model.extrapolations(request))
+
+
+def _from_latent_space(
+    model: CompositionModel, order: ComposeOrder, request: FormulaRequest, *, rng: np.random.Generator
+) -> FormulaSample:
+    """Formulas around one, or on the way between two, as far as they satisfy the request."""
+    from novalith.recipes.ding import Ding
+    from novalith.recipes.ding_latent import interpolate, neighbours
+
+    if not isinstance(model, Ding):
+        raise CapabilityError(f"{order.recipe} has no latent space to look around in; give --recipe ding.")
+    if order.near:
+        table = neighbours(model, order.near, order.n, rng=rng).table
+    elif len(order.between) == 2:
+        table = interpolate(model, order.between[0], order.between[1], order.n).table
+    else:
+        raise InputError(f"A walk has two ends; {len(order.between)} came. Give --between NaCl,MgO.")
+    reasons = np.array(unmet(table, request), dtype=object)
+    keys = formula_keys(table)
+    first = np.zeros(len(table), dtype=bool)
+    first[np.unique(keys, return_index=True)[1]] = True
+    reasons[(reasons == "") & ~first] = "met before"
+    rejected = Counter(reason for reason in reasons.tolist() if reason)
+    return FormulaSample(table.select(np.flatnonzero(reasons == "")), len(table), dict(rejected))
+
+
+def formula_request(order: ComposeOrder, model: CompositionModel) -> FormulaRequest:
+    """The request of an order, in the elements of a model."""
+    if order.n < 1:
+        raise InputError(f"{order.n} formulas were asked for; expected 1 or more.")
+    text = order.system.strip()
+    if text.lower() in ANY:
+        allowed = frozenset(model.elements) - order.deny
+        low, high = order.n_elements or (max(2, len(order.require)), max(6, len(order.require)))
+        return FormulaRequest(allowed, order.require, order.targets, (low, high), order.max_atoms, order.rules)
+    elements = frozenset(PhaseField.parse(text).elements)
+    allowed = elements - order.deny
+    require = order.require if order.subsystems else order.require | allowed
+    low, high = order.n_elements or (min(2, len(allowed)), len(allowed))
+    return FormulaRequest(allowed, require, order.targets, (low, high), order.max_atoms, order.rules)
+
+
+def load_model(recipe: str, checkpoint: Path | None = None) -> CompositionModel:
+    """The model of a recipe: the user's weights, or the shipped ones.
+
+    Raises:
+        UnknownNameError: there is no such recipe.
+        InputError: the recipe ships no weights, or the checkpoint is of another recipe.
+    """
+    if recipe not in MODELS:
+        raise UnknownNameError("recipe", recipe, MODELS)
+    kind, module, name, shipped = MODELS[recipe]
+    path = checkpoint or WEIGHTS / shipped
+    if checkpoint is not None and checkpoint_kind(checkpoint) != kind:
+        raise InputError(
+            f"{checkpoint} holds a model of kind {checkpoint_kind(checkpoint)!r}; --recipe {recipe} reads {kind!r}."
+        )
+    if not path.exists():
+        raise InputError(
+            f"{recipe} ships no weights. Train them: novalith train {recipe} --data FILE --out {recipe}.safetensors, "
+            f"and give --checkpoint {recipe}.safetensors."
+        )
+    model: CompositionModel = getattr(import_module(module), name).load(path)
+    return model
+
+
+@lru_cache(maxsize=1)
+def default_sequence() -> FormulaSequence:
+    """The shipped sequence model, drawing in full precision so that a list is the same wherever it is made."""
+    model = FormulaSequence.load(WEIGHTS / "sequence.safetensors")
+    model.drawing = replace(model.drawing, precision="float32", guidance=2.0)
+    return model
+
+
+def formulas_for(request: Request, library: Library, *, rng: np.random.Generator) -> tuple[RankedFormula, ...]:
+    """The formulas that a search in a chemical system tries, best first.
+
+    Charges must balance where any formula of the system can; in a system of metals alone the model decides. Empty for a
+    request that names its formulas itself, and for a blind library (see the module).
+    """
+    if request.composition is not None or request.formulas or library.hidden:
+        return ()
+    model = default_sequence()
+    allowed = request.allowed & frozenset(model.elements)
+    if not request.require <= allowed or not allowed:
+        return ()
+    fewest = max(1, len(request.require), min(2, len(allowed)))
+    wanted = FormulaRequest(allowed, request.require, (), (fewest, len(allowed)), request.max_atoms, ChemistryOptions())
+    try:
+        sample = draw_formulas(model, DISCOVER_FORMULAS, wanted, max_draws=DISCOVER_DRAWS, rng=rng)
+    except EmptyResultError:
+        sample = draw_formulas(model, DISCOVER_FORMULAS, replace(wanted, rules=None), max_draws=DISCOVER_DRAWS, rng=rng)
+    return tuple(rank_formulas(sample.table, library, model, default_predictor()))
+
+
+COLUMNS = (
+    "formula", "score", "log_likelihood", "known", "neutral", "balanced", "charges",
+)  # fmt: skip
+
+
+def write_rows(composed: Composed) -> str:
+    """The answer as CSV: `COLUMNS`, then value, uncertainty and in_range of every predicted property."""
+    names = list(composed.ranked[0].estimates) if composed.ranked else []
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(
+        [*COLUMNS, *(f"{n}{suffix}" for n in names for suffix in ("", "_uncertainty", "_in_range")), "extrapolation"]
+    )
+    for row in composed.ranked:
+        cells: list[object] = [
+            row.composition.formula, f"{row.score:.4f}", f"{row.log_likelihood:.4f}", row.known, row.neutral,
+            row.balanced, row.charges,
+        ]  # fmt: skip
+        for name in names:
+            estimate = row.estimates[name]
+            cells += [_number(estimate.value), _number(estimate.uncertainty), estimate.in_range]
+        writer.writerow([*cells, bool(composed.warnings)])
+    return stream.getvalue()
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None or not np.isfinite(value) else f"{value:.5g}"
