@@ -189,5 +189,5 @@ def adversarial_settings(settings: CycleSettings) -> AdversarialSettings:
         critic_rate=2.0 * settings.rate,
         betas=(0.5, 0.9),
         critic_steps=settings.critic_steps,
-        averaging=0.99,
+        averaging=0.95,
     )

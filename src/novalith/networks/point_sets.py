@@ -63,7 +63,7 @@ class Encoder(nn.Module):  # type: ignore[misc]
         super().__init__()
         self.n_kinds = n_kinds
         self.start = nn.Linear(n_kinds + n_extra, width)
-        self.filters = nn.ModuleList(nn.Linear(N_CENTRES, width) for _ in range(n_layers))
+        self.filters = nn.ModuleList(nn.Linear(N_CENTRES, width, bias=False) for _ in range(n_layers))
         self.sources = nn.ModuleList(nn.Linear(width, width) for _ in range(n_layers))
         self.updates = nn.ModuleList(Dense([2 * width, width, width]) for _ in range(n_layers))
 
@@ -73,9 +73,8 @@ class Encoder(nn.Module):  # type: ignore[misc]
         seen = points.occupied[..., None].to(basis.dtype)
         h = self.start(kinds if extra is None else torch.cat([kinds, extra], dim=-1)) * seen
         for make_filter, source, update in zip(self.filters, self.sources, self.updates, strict=True):
-            # The bias of the filter would let absent neighbours speak.
-            weights = nn.functional.linear(basis, make_filter.weight)
-            message = (weights * around.gather(source(h))).sum(dim=2) / 4.0
+            # Without bias, a neighbour that is not there says nothing.
+            message = (make_filter(basis) * around.gather(source(h))).sum(dim=2) / 4.0
             h = (h + update(torch.cat([h, message], dim=-1))) * seen
         return h
 

@@ -41,8 +41,6 @@ ANGLE_RANGE_DEG = 45.0
 #: Rounds in which the generator's atoms move by what they see of each other, how far at most in one (Å), and numbers
 #: drawn for each atom beside its first position.
 N_ROUNDS, REACH_A, N_OWN = 5, 1.5, 4
-#: Log-odds of the occupancy are the network's times this: they are settled within a few hundred steps.
-SHARPNESS = 10.0
 
 
 def slot_kinds(slots: Sequence[int]) -> Tensor:
@@ -60,8 +58,7 @@ def rows_to_points(rows: Tensor, kinds: Tensor) -> PointSet:
     """Rows (n, 2 + slots, 3) as crystals, the occupied slots moved together so that little is computed for nothing."""
     rows = rows / ROW_SCALE
     occupied = rows[:, 2:].detach().sum(dim=2) >= EMPTY_BELOW
-    most = max(int(occupied.sum(dim=1).max()), 1)
-    order = torch.sort(occupied.to(torch.uint8), dim=1, descending=True, stable=True).indices[:, :most]
+    order = _occupied_first(occupied)
     positions = ((rows[:, 2:] * OUTER - BORDER) / INNER).gather(1, order[..., None].expand(-1, -1, 3))
     cells = cell_vectors(rows[:, 0] * LENGTH_A, torch.cos(math.pi * rows[:, 1]))
     return PointSet(cells, positions, kinds[order], occupied.gather(1, order))
@@ -107,7 +104,7 @@ class SlotGenerator(nn.Module):  # type: ignore[misc]
         for n, network in zip(self.slots, self.count, strict=True):
             parts.append(network(condition[:, start : start + n + 1]))
             start += n + 1
-        return SHARPNESS * torch.cat(parts, dim=1)
+        return torch.cat(parts, dim=1)
 
     def forward(self, noise: Tensor, condition: Tensor) -> Tensor:
         """(n, `noise_width`) and (n, c) -> rows (n, 2 + slots, 3)."""
@@ -121,25 +118,36 @@ class SlotGenerator(nn.Module):  # type: ignore[misc]
         shape = self.cell(context)
         lengths = (atoms * self.volume)[:, None] ** (1 / 3) * torch.exp(torch.tanh(shape[:, :3] / 2))
         cosines = torch.cos((90.0 + ANGLE_RANGE_DEG * torch.tanh(shape[:, 3:] / 4)) * math.pi / 180.0)
+        # Occupied slots are moved together while atoms see each other, and put back where they were.
+        order = _occupied_first(occupied)
+        own = own.gather(1, order[..., None].expand(-1, -1, 3 + N_OWN))
         # The normal distribution function makes normal numbers uniform: no place of the cell is preferred.
         places = torch.special.ndtr(own[..., :3])
-        points = PointSet(cell_vectors(lengths, cosines), places, self.kinds.expand(n, -1), occupied)
-        h = self.start(torch.cat([context[:, None].expand(-1, n_slots, -1), own[..., 3:]], dim=2))
+        points = PointSet(cell_vectors(lengths, cosines), places, self.kinds[order], occupied.gather(1, order))
+        h = self.start(torch.cat([context[:, None].expand(-1, order.shape[1], -1), own[..., 3:]], dim=2))
         for encoder, displacer in zip(self.encoders, self.displacers, strict=True):
             around = nearest_images(points.cells, points.positions, points.occupied, N_NEIGHBOURS)
             basis = self.basis(around.distances)
             h = encoder(points, around, basis, h)
             points = displacer(points, h, around, basis)
-        return _rows(points, there)
+        positions = torch.zeros(n, n_slots, 3, dtype=places.dtype, device=places.device)
+        positions = positions.scatter(1, order[..., None].expand(-1, -1, 3), points.positions)
+        return _rows(points.cells, positions, there)
 
 
-def _rows(points: PointSet, there: Tensor) -> Tensor:
-    """Crystals in slots as rows; the cell turned back to lengths and angles."""
-    lengths = (points.cells**2).sum(dim=2).add(1e-12).sqrt()
-    unit = points.cells / lengths[..., None]
+def _occupied_first(occupied: Tensor) -> Tensor:
+    """(n, slots) bool -> slot numbers (n, most), the occupied ones first and in their order."""
+    most = max(int(occupied.sum(dim=1).max()), 1)
+    return torch.sort(occupied.to(torch.uint8), dim=1, descending=True, stable=True).indices[:, :most]
+
+
+def _rows(cells: Tensor, positions: Tensor, there: Tensor) -> Tensor:
+    """Cells and positions in slots as rows; the cell turned back to lengths and angles."""
+    lengths = (cells**2).sum(dim=2).add(1e-12).sqrt()
+    unit = cells / lengths[..., None]
     cosines = torch.stack([(unit[:, i] * unit[:, j]).sum(dim=1) for i, j in ((1, 2), (0, 2), (0, 1))], dim=1)
     angles = torch.acos(cosines.clamp(-0.95, 0.95)) / math.pi
-    inside = points.positions - points.positions.detach().floor()
+    inside = positions - positions.detach().floor()
     slots = (INNER * inside + BORDER) / OUTER * there[..., None]
     return ROW_SCALE * torch.cat([(lengths / LENGTH_A)[:, None], angles[:, None], slots], dim=1)
 

@@ -55,6 +55,8 @@ Floats = NDArray[np.float32]
 NOISE_MEAN, NOISE_DEVIATION, NOISE_BELOW = 1e-3, 10**-2.5, 0.01
 #: Weight of the counts beside the slots in the classifier's loss, and in the generator's (published code).
 COUNT_WEIGHT = 0.3
+#: Steps in which the occupancy of slots is learned from the counts alone; wrong slots are gone after about 60.
+SETTLING_STEPS = 150
 
 
 @dataclass(frozen=True)
@@ -288,6 +290,7 @@ class PointCloudGan:
         s, slots = self.settings, [n for _, n in self.layout.slots]
         n_properties = int(s.with_energy)
         self._generator = SlotGenerator(slots, s.n_noise, n_properties, self._volume, s.width)
+        settle_occupancy(self._generator, slots, n_properties)
         return self._generator, SlotCritic(slots, n_condition, s.critic_width)
 
     def _condition(self, counts: NDArray[np.int64], energies: Floats) -> Floats:
@@ -363,6 +366,26 @@ def occupancy_loss(logits: Tensor, counts: Sequence[Tensor], slots: Sequence[int
         total = total + functional.binary_cross_entropy_with_logits(ranked, wanted)
         start += n
     return total
+
+
+def settle_occupancy(generator: Any, slots: Sequence[int], n_properties: int) -> None:
+    """Teach the generator how many slots a count occupies, for every count from none to all, before the game begins.
+
+    It needs no crystal, only `occupancy_loss`; the adversarial training goes on with the same loss.
+    """
+    import torch
+
+    from novalith.networks.slot_points import count_condition
+
+    most = max(slots)
+    counts = torch.stack([torch.arange(most + 1).clamp(max=n) for n in slots], dim=1)
+    condition = torch.cat([count_condition(counts, slots), torch.zeros(most + 1, n_properties)], dim=1)
+    optimiser = torch.optim.Adam(generator.count.parameters(), lr=1e-2)
+    with torch.enable_grad():
+        for _ in range(SETTLING_STEPS):
+            optimiser.zero_grad()
+            occupancy_loss(generator.occupancy(condition), list(counts.T), slots).backward()
+            optimiser.step()
 
 
 def contact_table(windows: ContactWindows, layout: PointLayout, volumes_a3: NDArray[np.float64]) -> ContactTable:
