@@ -15,7 +15,7 @@ from novalith.store.checkpoint import Checkpoint, save_checkpoint
 
 CHLORIDES = tuple(f"{m}Cl{x}" for m in "Li Na K Rb Cs Mg Ca Sr Ba Ti Zr Hf".split() for x in (1, 2, 3, 4))
 OXIDES = tuple(f"{m}O{x}" for m in "Li Na K Rb Cs Mg Ca Sr Ba Ti Zr Hf".split() for x in (1, 2, 3, 4))
-QUICK = MatGanSettings("tiny", n_epochs=150, batch_size=48, rate=3e-3, every=75)
+QUICK = MatGanSettings("tiny", n_epochs=100, batch_size=48, rate=3e-3, every=50)
 
 
 @pytest.fixture(autouse=True)
@@ -145,5 +145,11 @@ def test_no_row_of_a_critic_depends_on_the_others(n_condition):
         assert torch.allclose(critic(cells, condition), alone, atol=1e-5)
     rows = DenseGenerator((16, 32), (85, 9), n_condition, "softmax")(torch.randn(5, 16), condition).sum(dim=2)
     assert torch.allclose(rows, torch.ones_like(rows))
+    hard = DenseGenerator((16, 32), (85, 9), n_condition, "hard")
+    cells = hard(torch.randn(5, 16), condition)
+    assert set(cells.detach().unique().tolist()) == {0.0, 1.0}
+    assert (cells.sum(dim=2) == 1).all()
+    (cells * torch.rand(5, 85, 9)).sum().backward()
+    assert hard.layers[-1].weight.grad.abs().sum() > 0
     with pytest.raises(UnknownNameError, match="softmax"):
         DenseGenerator((16, 32), (85, 9), output="tanh")

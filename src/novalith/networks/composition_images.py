@@ -19,8 +19,9 @@ normalisation**: the published batch normalisation couples the rows of a batch, 
 The strides of the smaller pair are ours; the published text gives its channels only.
 
 A condition (n, c) joins the noise of the generator; in the critic its embedding joins the features before a dense
-layer of `N_HEAD` units. Without one the head is the published linear layer. Outputs other than the sigmoid (`softmax`
-over the columns of a row, for layouts with an absent column) make another model.
+layer of `N_HEAD` units. Without one the head is the published linear layer. Outputs other than the sigmoid make another
+model, for layouts with an absent column: `softmax` over the columns of a row, and `hard`, the one-hot row of its largest
+cell, through which gradients pass as if it were the softmax (straight-through estimator, Bengio et al., 2013).
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from torch import Tensor, nn
 from novalith.errors import UnknownNameError
 from novalith.networks.dense import Dense
 
-OUTPUTS = ("sigmoid", "softmax")
+OUTPUTS = ("sigmoid", "softmax", "hard")
 #: Width of the embedding of a condition and of the layer behind it.
 N_EMBEDDING, N_HEAD = 64, 256
 SLOPE = 0.2
@@ -117,14 +118,13 @@ class ImageGenerator(nn.Module):  # type: ignore[misc]
             if number < len(stack.generator) - 1:
                 layers += [nn.BatchNorm2d(channels), nn.ReLU()]
             width = channels
-        _start_empty(layers[-1], output)
+        _start_empty(layers[-1].bias, output, shape[1])
         self.layers = nn.Sequential(*layers)
 
     def forward(self, noise: Tensor, condition: Tensor) -> Tensor:
         """(n, n_noise), (n, c) -> (n, E, L)."""
         h = self.dense(torch.cat([noise, condition], dim=1)).unflatten(1, self.inner)
-        cells: Tensor = self.layers(h)[:, 0].float()
-        return cells.sigmoid() if self.output == "sigmoid" else cells.softmax(dim=2)
+        return _activated(self.layers(h)[:, 0].float(), self.output)
 
 
 class ImageCritic(nn.Module):  # type: ignore[misc]
@@ -188,12 +188,12 @@ class DenseGenerator(nn.Module):  # type: ignore[misc]
             layers += [nn.Linear(width, following), nn.BatchNorm1d(following), nn.ReLU()]
             width = following
         self.layers = nn.Sequential(*layers, nn.Linear(width, shape[0] * shape[1]))
-        _start_empty(self.layers[-1], output)
+        _start_empty(self.layers[-1].bias, output, shape[1])
 
     def forward(self, noise: Tensor, condition: Tensor) -> Tensor:
         """(n, n_noise), (n, c) -> (n, E, L)."""
-        cells: Tensor = self.layers(torch.cat([noise, condition], dim=1)).float().unflatten(1, self.shape)
-        return cells.sigmoid() if self.output == "sigmoid" else cells.softmax(dim=2)
+        cells = self.layers(torch.cat([noise, condition], dim=1)).float().unflatten(1, self.shape)
+        return _activated(cells, self.output)
 
 
 class DenseCritic(nn.Module):  # type: ignore[misc]
@@ -215,9 +215,25 @@ class DenseCritic(nn.Module):  # type: ignore[misc]
         return scores
 
 
-def _start_empty(layer: nn.Module, output: str) -> None:
+def _activated(logits: Tensor, output: str) -> Tensor:
     if output == "sigmoid":
-        nn.init.constant_(layer.bias, EMPTY)
+        return logits.sigmoid()
+    soft = logits.softmax(dim=2)
+    if output == "softmax":
+        return soft
+    hard = nn.functional.one_hot(soft.argmax(dim=2), soft.shape[2]).to(soft.dtype)
+    # The difference is exact zero in value, so that what is seen is one-hot to the last bit.
+    return hard + (soft - soft.detach())
+
+
+def _start_empty(bias: Tensor, output: str, n_columns: int) -> None:
+    """Start a bias over cells, the columns of a row beside each other, or one number for all of them."""
+    with torch.no_grad():
+        if output == "sigmoid":
+            bias.fill_(EMPTY)
+        elif len(bias) > 1:
+            bias.zero_()
+            bias[::n_columns] = -EMPTY
 
 
 def _sizes(shape: tuple[int, int], strides: Sequence[Stride]) -> list[tuple[int, int]]:

@@ -9,8 +9,9 @@ batch normalisation in the critic (`novalith.networks.composition_images`), one 
 a twentieth (published: 1e-3 and 1e-2, constant), and draws come from the average of the generator's weights.
 
 Two variations are models of their own, and say so in their name: `dense` networks have no neighbourhoods between
-elements, and `absent` adds a ninth column that says the element does not occur, with a softmax over each row and the
-largest cell as its reading. With targets both players see the standardised properties (Mirza and Osindero, 2014).
+elements, and `absent` adds a ninth column that says the element does not occur; each row of its output is one-hot, so
+that the critic cannot tell drawn formulas by half-filled cells. With targets both players see the standardised
+properties (Mirza and Osindero, 2014).
 """
 
 from __future__ import annotations
@@ -456,7 +457,7 @@ def _networks(settings: MatGanSettings) -> tuple[BuildNetworks, int]:
 
     from novalith.networks import composition_images as images
 
-    shape, output = settings.layout.shape, "softmax" if settings.decode == "absent" else "sigmoid"
+    shape, output = settings.layout.shape, "hard" if settings.decode == "absent" else "sigmoid"
     if settings.network in DENSE:
         widths, critic_widths = DENSE[settings.network]
         return lambda n_condition: (
