@@ -15,13 +15,15 @@ from novalith.errors import (
     UnknownNameError,
 )
 from novalith.materials import Composition, Crystal, PhaseField, Verdict
+from novalith.predict.base import Prediction
 from novalith.propose.base import Request
 from novalith.recipes import cross_domain_gan as cross
+from novalith.recipes import photoanode
 from novalith.recipes.cross_domain_controls import half_substituted, random_blocks
-from novalith.recipes.point_cloud_gan import SIZES, PointCloudGan, contact_table, training_rows
+from novalith.recipes.point_cloud_gan import SIZES, Draw, PointCloudGan, contact_table, training_rows
 from novalith.recipes.point_cloud_training import train_from_file
 from novalith.recipes.points_bench import asked_cells, memory_records
-from novalith.recipes.points_judging import distance_counts, rms_move_a
+from novalith.recipes.points_judging import Relaxed, distance_counts, rms_move_a
 from novalith.recipes.points_sampling import sample_recipe
 from novalith.recipes.substituted_training_set import (
     LabelledCrystal,
@@ -273,3 +275,27 @@ def test_controls_hold_all_three_elements(domains):
     for crystal in blocks:
         assert Distances().check(crystal).passed
         assert crystal.volume == pytest.approx(sum(VOLUMES[s] for s in crystal.species))
+
+
+def test_every_product_of_a_photoanode_screen_ends_in_one_row(model, tmp_path, monkeypatch):
+    def relaxed(crystals, *_):
+        return [Relaxed(c, c, i > 0, 0.05 * i if i else None) for i, c in enumerate(crystals)]
+
+    class Gaps:
+        def predict(self, table, target):
+            assert target == "band_gap"
+            return Prediction(np.full(len(table), 1.0), np.full(len(table), 0.1))
+
+    monkeypatch.setattr(photoanode, "relax_products", relaxed)
+    monkeypatch.setattr(photoanode, "default_predictor", Gaps)
+    kinds = [rock_salt(4.2), rock_salt(4.7), rock_salt(2.0), rock_salt(4.2), Verdict(False, "points", "no cell")]
+    counts = [(1, 1), (1, 1), (1, 1), (2, 1), (1, 1)]
+    drawn = [Draw(c, (1, 1), k) for c, k in zip(counts, kinds, strict=True)]
+    monkeypatch.setattr(model, "draw", lambda *_, **__: drawn)
+    rows = photoanode.screen_photoanodes(model, [Composition.parse("MgO")], 5, tmp_path, rng=np.random.default_rng(0))
+    assert len(rows) == 5
+    assert [row.reason.split()[0] for row in rows[:3]] == ["Mg-O", "MgO", "no"]
+    assert "did not converge" in rows[3].reason
+    assert rows[4].reason == "The same crystal as an earlier one."  # at equal volume it is the same rock salt
+    assert (tmp_path / photoanode.TABLE).read_text().count("\n") == 6
+    assert photoanode.told(rows).startswith("5 drawn, 0 kept")

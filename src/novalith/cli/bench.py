@@ -59,6 +59,7 @@ def validation(
         False, "--exfoliation", help="Exfoliation energies against 2DMatPedia, and mp_structures.parquet for parents."
     ),
     memory: bool = typer.Option(False, "--memory", help="Memory of evaluations of large cells."),
+    dft: bool = typer.Option(False, "--dft", help="Formation energies of MgO and a monolayer of MgCl2 by GPAW."),
     n: int = typer.Option(150, min=1, help="Most rows of a table."),
     potential: str = typer.Option("chgnet", help="The potential; exfoliation adds the dispersion itself."),
     data: Path | None = typer.Option(None, envvar="NOVALITH_DATA", help="Folder of the public tables."),
@@ -79,7 +80,7 @@ def validation(
     def tell(line: str) -> None:
         print(line, file=sys.stderr)
 
-    every = not (phonons or elasticity or exfoliation or memory)
+    every = not (phonons or elasticity or exfoliation or memory or dft)
     found = {}
     if phonons or every:
         found["phonons"] = bench.phonon_records(asked, tell)
@@ -87,9 +88,11 @@ def validation(
         found["elasticity"] = bench.elastic_records(asked, np.random.default_rng(seed), tell)
     if exfoliation or every:
         found["exfoliation"] = bench.exfoliation_records(asked, np.random.default_rng(seed), tell)
-    figures = {subject: bench.summary(subject, records) for subject, records in found.items()}
+    figures: dict[str, object] = {subject: bench.summary(subject, records) for subject, records in found.items()}
+    if dft:
+        found["dft"] = figures["dft"] = bench.dft_records(asked, tell)
     if memory:
-        found["memory"] = bench.memory_records(asked, tell)
+        found["memory"] = figures["memory"] = bench.memory_records(asked, tell)
     if json:
         print(json_format.dumps({"figures": figures, "records": found}, indent=2))
     else:
@@ -102,6 +105,7 @@ def points(
     composition: bool = typer.Option(False, "--composition", help="The composition-conditioned network."),
     cross_domain: bool = typer.Option(False, "--cross-domain", help="The cross-domain network, three pairs."),
     keep: Path = typer.Option(Path("bench-points"), help="Folder for sets, models and relaxations; reused."),
+    curves: Path | None = typer.Option(None, help="SVG file to draw the learning curves to."),
     system: str = typer.Option("Mg-Mn-O", help="System of the composition-conditioned network."),
     draws: int = typer.Option(50, min=1, help="Products drawn of each composition or pair."),
     relax: int = typer.Option(4, min=0, help="Products relaxed of each, and of each control."),
@@ -126,6 +130,10 @@ def points(
     )  # fmt: skip
     subjects = (memory or every, composition or every, cross_domain or every)
     tables = points_bench.tables(asked, subjects, lambda line: print(line, file=sys.stderr))
+    if curves is not None:
+        from novalith.report.figures.learning_curves import draw_learning_curves
+
+        draw_learning_curves(asked.curves, curves)
     show(dict(as_records(tables)), "\n\n".join(table.text for table in tables), json)
 
 

@@ -16,6 +16,9 @@ def command(
     generators: str = typer.Option("", help="Proposers, comma-separated; all by default."),
     recipe: str = typer.Option("", help="A trained network instead: point-cloud-gan or cross-domain-gan."),
     model: Path | None = typer.Option(None, help="Checkpoint of the network, written by novalith train."),
+    photoanode: bool = typer.Option(
+        False, "--photoanode", help="With point-cloud-gan: relax the products, keep stable ones with a useful band gap."
+    ),
     n: int = typer.Option(20, "-n", "--number", help="How many proposals."),
     require: str = typer.Option("", help="Elements that every proposal must hold."),
     deny: str = typer.Option("", help="Elements that no proposal may hold."),
@@ -32,6 +35,9 @@ def command(
     from novalith.propose.sampling import TABLE, draw_sample, write_sample
 
     request = parse_request(system, require=require, deny=deny, spacegroup=spacegroup or None, max_atoms=max_atoms)
+    if photoanode:
+        _photoanodes(recipe, model, request, n, out, seed, json)
+        return
     if recipe or model:
         candidates = _from_network(recipe, model, request, n, seed)
     else:
@@ -52,3 +58,19 @@ def _from_network(recipe: str, model: Path | None, request: Any, n: int, seed: i
     if model is None or not recipe:
         raise InputError("A network needs both --recipe and --model: its name and the checkpoint that training wrote.")
     return sample_recipe(recipe, model, request, n, rng=np.random.default_rng(seed))
+
+
+def _photoanodes(recipe: str, model: Path | None, request: Any, n: int, out: Path, seed: int, json: bool) -> None:
+    from dataclasses import asdict
+
+    import numpy as np
+
+    from novalith.errors import InputError
+    from novalith.recipes.photoanode import TABLE, screen_photoanodes, told
+    from novalith.recipes.point_cloud_gan import NAME, PointCloudGan
+
+    if model is None or recipe != NAME or request.composition is None:
+        raise InputError(f"--photoanode needs a formula, --recipe {NAME} and --model with its checkpoint.")
+    network, rng = PointCloudGan.load(model), np.random.default_rng(seed)
+    rows = screen_photoanodes(network, [request.composition], n, out, rng=rng)
+    show({"rows": [asdict(row) for row in rows], "out": str(out)}, f"{told(rows)}\nAll rows: {out / TABLE}", json)

@@ -11,9 +11,10 @@ Training sets, models and relaxations are kept in a folder and not made again, s
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ from novalith.represent.point_cloud import KIM_LAYOUT, PointLayout, encode_point
 from novalith.screen.contact_windows import in_published_window
 from novalith.screen.distances import Distances
 from novalith.screen.duplicates import group_duplicates
-from novalith.store.files import make_folder
+from novalith.store.files import make_folder, write_atomic
 
 #: Every so many of the commonest formulas is held out of training.
 HOLD_OUT_EVERY = 4
@@ -90,6 +91,11 @@ class PointsBench:
     def relaxations(self) -> Path:
         """Folder of relaxations done."""
         return self.keep / "relax"
+
+    @property
+    def curves(self) -> Path:
+        """Folder of learning curves, one file a training."""
+        return self.keep / "curves"
 
 
 Tell = Callable[[str], None]
@@ -213,9 +219,15 @@ def _point_gan(bench: PointsBench, training: TrainingSet, tell: Tell) -> tuple[k
         lambda r: tell(f"epoch {r.epoch}: distance {r.distance:.3f}, generator {r.generator_loss:.3f}"),
         rng=np.random.default_rng(bench.seed),
     )
+    _keep_curve(bench, f"{bench.system} composition-conditioned", curve)
     model.save(path)
     spent = time.process_time() - start
     return model, {**record, "processor seconds": round(spent, 1), "last distance": curve[-1].distance}
+
+
+def _keep_curve(bench: PointsBench, name: str, curve: Sequence[Any]) -> None:
+    folder = make_folder(bench.curves)
+    write_atomic(folder / f"{name}.json", json.dumps([{**asdict(r), "validation": None} for r in curve]))
 
 
 def _control(proposer: Proposer, cell: Composition, n: int, bench: PointsBench) -> list[Crystal]:
@@ -243,6 +255,9 @@ def cross_records(bench: PointsBench, tell: Tell) -> dict[str, list[dict[str, An
             start = time.process_time()
             models[name] = cross.CrossDomainGan(pair, asked)
             models[name].fit(domains[0], domains[1], volumes, rng=np.random.default_rng(bench.seed))
+            for stage, curve in zip(("first", "second"), models[name].curves, strict=True):
+                if name == "with constraints":
+                    _keep_curve(bench, f"{pair.field} {stage} stage", curve)
             tell(f"{pair.field} {name}: trained in {time.process_time() - start:.0f} processor seconds")
         model, rng = models["with constraints"], np.random.default_rng(bench.seed + 1)
         products: dict[str, list[Crystal]] = {
