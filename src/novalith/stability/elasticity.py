@@ -46,7 +46,7 @@ VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 #: Relaxations before and after straining.
 WHOLE = RelaxSettings(max_force_ev_per_a=0.01, max_stress_gpa=0.05)
 ATOMS = RelaxSettings(max_force_ev_per_a=0.01, fixed_cell=True)
-#: Evaluations of the first relaxation and of each of the twelve others, at the median of `novalith bench validation`.
+#: Allowed for in the estimate: evaluations of the first relaxation and of each of the twelve others.
 _N_WHOLE, _N_ATOMS = 8, 3
 
 

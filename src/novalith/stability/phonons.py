@@ -38,7 +38,7 @@ Array = NDArray[np.float64]
 
 NAME = "phonons"
 SOURCE = "Togo et al., J. Phys. Condens. Matter 35, 353001 (2023)"
-#: Evaluations of the relaxation beforehand, at the median, and seconds for everything that is no evaluation.
+#: Allowed for in the estimate: evaluations of the relaxation beforehand, seconds for everything that is no evaluation.
 _N_RELAX, _OVERHEAD_S = 8, 1.0
 #: Points of the band plot.
 _N_PATH = 121
@@ -49,8 +49,8 @@ class PhononSettings:
     """How phonons are computed.
 
     Attributes:
-        supercell_a: shortest distance between images of a displaced atom, Å. Beyond 7.5 Å the verdicts of the
-            benchmark do not change.
+        supercell_a: shortest distance between images of a displaced atom, Å. The verdicts of the
+            benchmark were computed with the default.
         displacement_a: Å; large enough that the noise of a network in single precision (1e-5 eV/Å) does not matter.
         threshold_thz: imaginary frequencies beyond this make a crystal unstable, THz.
         in_plane: the crystal is a monolayer with its vacuum along z; only multiples of a and b are taken.
