@@ -6,7 +6,14 @@ import torch
 
 from novalith.data.training_table import TrainingTable
 from novalith.errors import CapabilityError, CorruptDataError, InputError, UnknownNameError
-from novalith.networks.composition_images import PUBLISHED, DenseCritic, DenseGenerator, ImageCritic, ImageGenerator
+from novalith.networks.composition_images import (
+    PUBLISHED,
+    DenseCritic,
+    DenseGenerator,
+    ImageCritic,
+    ImageGenerator,
+    noise_width,
+)
 from novalith.propose.compositions import FormulaRequest
 from novalith.recipes.matgan import MatGanSettings, load_matgan, prepare, train_from_file, train_matgan
 from novalith.recipes.training import TrainingOrder
@@ -15,7 +22,7 @@ from novalith.store.checkpoint import Checkpoint, save_checkpoint
 
 CHLORIDES = tuple(f"{m}Cl{x}" for m in "Li Na K Rb Cs Mg Ca Sr Ba Ti Zr Hf".split() for x in (1, 2, 3, 4))
 OXIDES = tuple(f"{m}O{x}" for m in "Li Na K Rb Cs Mg Ca Sr Ba Ti Zr Hf".split() for x in (1, 2, 3, 4))
-QUICK = MatGanSettings("tiny", n_epochs=100, batch_size=48, rate=3e-3, every=50)
+QUICK = MatGanSettings("tiny", n_epochs=150, batch_size=48, rate=3e-3, every=75)
 
 
 @pytest.fixture(autouse=True)
@@ -146,10 +153,21 @@ def test_no_row_of_a_critic_depends_on_the_others(n_condition):
     rows = DenseGenerator((16, 32), (85, 9), n_condition, "softmax")(torch.randn(5, 16), condition).sum(dim=2)
     assert torch.allclose(rows, torch.ones_like(rows))
     hard = DenseGenerator((16, 32), (85, 9), n_condition, "hard")
-    cells = hard(torch.randn(5, 16), condition)
+    width = noise_width(16, (85, 9), "hard")
+    cells = hard(torch.randn(5, width), condition)
     assert set(cells.detach().unique().tolist()) == {0.0, 1.0}
     assert (cells.sum(dim=2) == 1).all()
     (cells * torch.rand(5, 85, 9)).sum().backward()
     assert hard.layers[-1].weight.grad.abs().sum() > 0
     with pytest.raises(UnknownNameError, match="softmax"):
         DenseGenerator((16, 32), (85, 9), output="tanh")
+
+
+def test_hard_rows_are_drawn_with_the_probabilities_of_the_softmax():
+    generator = DenseGenerator((4, 8), (1, 3), output="hard").eval()
+    with torch.no_grad():
+        generator.layers[-1].weight.zero_()
+        generator.layers[-1].bias.copy_(torch.tensor([0.2, 0.3, 0.5]).log())
+        noise = torch.randn(20_000, noise_width(4, (1, 3), "hard"), generator=torch.Generator().manual_seed(0))
+        shares = generator(noise, torch.empty(20_000, 0)).mean(dim=(0, 1))
+    assert torch.allclose(shares, torch.tensor([0.2, 0.3, 0.5]), atol=0.015)

@@ -19,9 +19,12 @@ normalisation**: the published batch normalisation couples the rows of a batch, 
 The strides of the smaller pair are ours; the published text gives its channels only.
 
 A condition (n, c) joins the noise of the generator; in the critic its embedding joins the features before a dense
-layer of `N_HEAD` units. Without one the head is the published linear layer. Outputs other than the sigmoid make another
-model, for layouts with an absent column: `softmax` over the columns of a row, and `hard`, the one-hot row of its largest
-cell, through which gradients pass as if it were the softmax (straight-through estimator, Bengio et al., 2013).
+layer of `N_HEAD` units. Without one the head is the published linear layer.
+
+Outputs other than the sigmoid make another model, for layouts with an absent column: `softmax` over the columns of a
+row, and `hard`, one-hot rows that are drawn from that softmax (Gumbel-max: the largest of logit + g wins, g standard
+Gumbel) and through which gradients pass as through the softmax of the same sum (Jang et al., ICLR 2017). The g come
+from further columns of the noise, so that a row of noise decides a matrix; `noise_width` says how many there are.
 """
 
 from __future__ import annotations
@@ -42,6 +45,8 @@ SLOPE = 0.2
 #: Where the cells of a sigmoid start: nearly empty, as all but two to eight of a formula's 680 cells are. From 0 they
 #: start at one half, hundreds of times too full, and the critic's first lesson drowns in it.
 EMPTY = -3.0
+#: Where the logit of the absent column starts: with eight counts at 0, one row in twenty holds an element.
+N_START = 5.0
 
 Stride = tuple[int, int]
 
@@ -101,7 +106,7 @@ class ImageGenerator(nn.Module):  # type: ignore[misc]
         super().__init__()
         if output not in OUTPUTS:
             raise UnknownNameError("output", output, OUTPUTS)
-        self.output = output
+        self.output, self.n_noise = output, stack.n_noise
         sizes = _sizes(shape, [stride for _, _, stride in reversed(stack.generator)])[::-1]
         self.inner = (stack.n_dense, *sizes[0])
         self.dense = nn.Linear(stack.n_noise + n_condition, stack.n_dense * sizes[0][0] * sizes[0][1])
@@ -123,8 +128,8 @@ class ImageGenerator(nn.Module):  # type: ignore[misc]
 
     def forward(self, noise: Tensor, condition: Tensor) -> Tensor:
         """(n, n_noise), (n, c) -> (n, E, L)."""
-        h = self.dense(torch.cat([noise, condition], dim=1)).unflatten(1, self.inner)
-        return _activated(self.layers(h)[:, 0].float(), self.output)
+        h = self.dense(torch.cat([noise[:, : self.n_noise], condition], dim=1)).unflatten(1, self.inner)
+        return _activated(self.layers(h)[:, 0].float(), noise[:, self.n_noise :], self.output)
 
 
 class ImageCritic(nn.Module):  # type: ignore[misc]
@@ -180,11 +185,10 @@ class DenseGenerator(nn.Module):  # type: ignore[misc]
         super().__init__()
         if output not in OUTPUTS:
             raise UnknownNameError("output", output, OUTPUTS)
-        self.shape, self.output = shape, output
-        first, *rest = widths
+        self.shape, self.output, self.n_noise = shape, output, widths[0]
         layers: list[nn.Module] = []
-        width = first + n_condition
-        for following in rest:
+        width = widths[0] + n_condition
+        for following in widths[1:]:
             layers += [nn.Linear(width, following), nn.BatchNorm1d(following), nn.ReLU()]
             width = following
         self.layers = nn.Sequential(*layers, nn.Linear(width, shape[0] * shape[1]))
@@ -192,8 +196,8 @@ class DenseGenerator(nn.Module):  # type: ignore[misc]
 
     def forward(self, noise: Tensor, condition: Tensor) -> Tensor:
         """(n, n_noise), (n, c) -> (n, E, L)."""
-        cells = self.layers(torch.cat([noise, condition], dim=1)).float().unflatten(1, self.shape)
-        return _activated(cells, self.output)
+        cells = self.layers(torch.cat([noise[:, : self.n_noise], condition], dim=1)).float().unflatten(1, self.shape)
+        return _activated(cells, noise[:, self.n_noise :], self.output)
 
 
 class DenseCritic(nn.Module):  # type: ignore[misc]
@@ -215,12 +219,18 @@ class DenseCritic(nn.Module):  # type: ignore[misc]
         return scores
 
 
-def _activated(logits: Tensor, output: str) -> Tensor:
+def noise_width(n_noise: int, shape: tuple[int, int], output: str) -> int:
+    """Columns of noise that a generator reads: those of its first layer, and one a cell where it draws its rows."""
+    return n_noise + (shape[0] * shape[1] if output == "hard" else 0)
+
+
+def _activated(logits: Tensor, noise: Tensor, output: str) -> Tensor:
     if output == "sigmoid":
         return logits.sigmoid()
-    soft = logits.softmax(dim=2)
     if output == "softmax":
-        return soft
+        return logits.softmax(dim=2)
+    share = torch.special.ndtr(noise.float()).clamp(1e-6, 1 - 1e-6).view_as(logits)
+    soft = (logits - (-share.log()).log()).softmax(dim=2)
     hard = nn.functional.one_hot(soft.argmax(dim=2), soft.shape[2]).to(soft.dtype)
     # The difference is exact zero in value, so that what is seen is one-hot to the last bit.
     return hard + (soft - soft.detach())
@@ -233,7 +243,7 @@ def _start_empty(bias: Tensor, output: str, n_columns: int) -> None:
             bias.fill_(EMPTY)
         elif len(bias) > 1:
             bias.zero_()
-            bias[::n_columns] = -EMPTY
+            bias[::n_columns] = N_START
 
 
 def _sizes(shape: tuple[int, int], strides: Sequence[Stride]) -> list[tuple[int, int]]:

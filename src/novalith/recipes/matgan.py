@@ -9,9 +9,9 @@ batch normalisation in the critic (`novalith.networks.composition_images`), one 
 a twentieth (published: 1e-3 and 1e-2, constant), and draws come from the average of the generator's weights.
 
 Two variations are models of their own, and say so in their name: `dense` networks have no neighbourhoods between
-elements, and `absent` adds a ninth column that says the element does not occur; each row of its output is one-hot, so
-that the critic cannot tell drawn formulas by half-filled cells. With targets both players see the standardised
-properties (Mirza and Osindero, 2014).
+elements, and `absent` adds a ninth column that says the element does not occur; each row of its output is drawn,
+one-hot, so that the critic cannot tell generated formulas by half-filled cells. With targets both players see the
+standardised properties (Mirza and Osindero, 2014).
 """
 
 from __future__ import annotations
@@ -463,7 +463,7 @@ def _networks(settings: MatGanSettings) -> tuple[BuildNetworks, int]:
         return lambda n_condition: (
             images.DenseGenerator(widths, shape, n_condition, output),
             images.DenseCritic(critic_widths, shape, n_condition),
-        ), widths[0]
+        ), images.noise_width(widths[0], shape, output)
     stack = images.PUBLISHED[settings.network]
     last = torch.channels_last  # half the time of the other order of memory
 
@@ -472,4 +472,4 @@ def _networks(settings: MatGanSettings) -> tuple[BuildNetworks, int]:
         critic = images.ImageCritic(stack, shape, n_condition)
         return generator.to(memory_format=last), critic.to(memory_format=last)
 
-    return build, stack.n_noise
+    return build, images.noise_width(stack.n_noise, shape, output)
