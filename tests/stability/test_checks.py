@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from novalith.errors import UnknownNameError
+from novalith.errors import MissingExtraError, UnknownNameError
 from novalith.materials import Crystal
-from novalith.stability.checks import CHECKS, Toolbox, check_names, cost_of, run_check
+from novalith.stability import checks
+from novalith.stability.checks import CHECKS, Toolbox, check_names, cost_of, require, run_check
 from novalith.stability.cost import Cost, Limits
 
 pytest.importorskip("phonopy", reason="the extra 'validate' is not installed")
@@ -70,3 +71,18 @@ def test_an_element_beyond_the_potential_is_a_verdict(tools):
     finding = run_check("formation-energy", curium, tools)
     assert not finding.verdict.passed
     assert "not trained" in finding.verdict.reason
+
+
+def test_a_missing_package_is_said_before_anything_is_computed(monkeypatch):
+    monkeypatch.setattr(checks, "find_spec", lambda _: None)
+    require(["elasticity"])
+    with pytest.raises(MissingExtraError, match=r"novalith\[validate\]"):
+        require(["elasticity", "phonons"])
+    with pytest.raises(MissingExtraError, match=r"novalith\[sevennet\]"):
+        require(["second-opinion"])
+
+
+def test_a_potential_without_a_zero_is_a_verdict():
+    finding = run_check("formation-energy", SALT, Toolbox("chgnet-d3"))
+    assert not finding.verdict.passed
+    assert "no zero" in finding.verdict.reason

@@ -34,7 +34,7 @@ from novalith.campaign.record import RunRecord
 from novalith.data.door import read_structures
 from novalith.errors import EmptyResultError, InputError
 from novalith.materials import Crystal, Verdict
-from novalith.stability.checks import Finding, Toolbox, cost_of, run_check
+from novalith.stability.checks import Finding, Toolbox, cost_of, require, run_check
 from novalith.stability.cost import Cost, duration
 from novalith.store.files import folder_lock, make_folder, write_atomic
 from novalith.store.log import AppendLog
@@ -82,6 +82,7 @@ def gather_targets(
 
 def told_costs(targets: Sequence[Target], checks: Sequence[str], tools: Toolbox) -> tuple[str, ...]:
     """One sentence a crystal and check on what it will cost, and their sum last; nothing is computed but the pace."""
+    require(checks)
     lines, seconds = [], 0.0
     for target in targets:
         for check in checks:
@@ -116,6 +117,7 @@ def validate(
     """
     if not targets:
         raise EmptyResultError("There is no crystal to validate.")
+    require(checks)
     told = observer or Silence()
     make_folder(out)
     rows = []

@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib.util import find_spec
 from typing import Any
 
 from novalith.data.library import Library
-from novalith.errors import UnknownNameError
+from novalith.errors import InputError, MissingExtraError, UnknownNameError
 from novalith.materials import Crystal, Verdict
 from novalith.relax.base import OutOfReachError, Potential
 from novalith.relax.potentials import load_potential, potential_info
@@ -29,6 +30,12 @@ CHECKS: Mapping[str, str] = {
     "second-opinion": "whether another potential agrees",
 }
 FORMATION = "formation-energy"
+#: Check -> (package, the extra of novalith that installs it).
+_NEEDS = {
+    "phonons": ("phonopy", "validate"),
+    "exfoliation": ("dftd3", "validate"),
+    "second-opinion": ("sevenn", "sevennet"),
+}
 
 
 @dataclass(frozen=True)
@@ -100,6 +107,18 @@ def check_names(text: str) -> tuple[str, ...]:
     return tuple(CHECKS) if "all" in names else names
 
 
+def require(checks: Iterable[str]) -> None:
+    """Make sure that what the checks need is installed, before anything is computed.
+
+    Raises:
+        MissingExtraError: a package is not; says the command.
+    """
+    for check in checks:
+        package, extra = _NEEDS.get(check, ("", ""))
+        if package and find_spec(package) is None:
+            raise MissingExtraError(package, extra, f"The check {check!r}")
+
+
 def cost_of(check: str, crystal: Crystal, tools: Toolbox) -> Cost | Verdict:
     """What a check will take, or the verdict that says why it cannot be made at all.
 
@@ -139,7 +158,13 @@ def run_check(check: str, crystal: Crystal, tools: Toolbox) -> Finding:
     verdict = told if isinstance(told, Verdict) else told.verdict(tools.limits)
     if not verdict.passed:
         return Finding(check, verdict, potential=tools.first.info.label)
-    return _RUNNERS[check](crystal, tools)
+    try:
+        return _RUNNERS[check](crystal, tools)
+    except (
+        InputError,
+        OutOfReachError,
+    ) as error:  # no reference of an element, a neighbourless atom: this crystal's own
+        return Finding(check, Verdict(False, f"{check}: no answer", str(error)), potential=tools.first.info.label)
 
 
 def _slab(crystal: Crystal) -> Monolayer | None:
@@ -163,7 +188,9 @@ def _formation(crystal: Crystal, tools: Toolbox) -> Finding:
         reason = f"It did not relax ({relaxation.ending.value}): {relaxation.reason}"
         return Finding(FORMATION, Verdict(False, f"{FORMATION}: no answer", reason), potential=label)
     energy = second_opinion.mp2020_formation_energy(relaxation, tools.library)
-    verdict = Verdict(energy < 0, FORMATION, f"{energy:.3f} eV/atom against the elements of the Materials Project.")
+    verdict = Verdict(
+        energy < 0, FORMATION, f"Formation energy {energy:.3f} eV/atom against the elements of the Materials Project."
+    )
     return Finding(FORMATION, verdict, {"formation_energy_ev_per_atom": energy}, potential=label)
 
 
@@ -222,7 +249,7 @@ def _finding(
 
 
 def _numbers(values: Mapping[str, float | None]) -> dict[str, float]:
-    return {name: float(value) for name, value in values.items() if value is not None}
+    return {name: round(float(value), 6) + 0.0 for name, value in values.items() if value is not None}
 
 
 _RUNNERS = {

@@ -14,8 +14,8 @@ from novalith.errors import InputError
 from novalith.materials import Crystal, Verdict
 from novalith.relax.base import Potential
 
-#: Peak memory of one evaluation of CHGNet above what the process held before, MB an atom: 1.1 in sodium chloride, 1.7 in
-#: magnesium oxide, 5.6 in lithium fluoride, whose angles are many (`novalith bench validation --memory`).
+#: Peak memory of one evaluation of CHGNet above what the process held before, MB an atom: 1.1 in sodium chloride, 1.7
+#: in magnesium oxide, 5.6 in lithium fluoride, whose angles are many (`novalith bench validation --memory`).
 MEMORY_MB_PER_ATOM = 6.0
 #: An evaluation of very few atoms costs this share of the time of eight: the rest is overhead.
 _FEW_ATOMS = 8
