@@ -11,7 +11,7 @@ import pytest
 from novalith.errors import EmptyResultError
 from novalith.recipes.ding import SIZES, train_ding
 from novalith.recipes.ding_bench import KnownFormulas
-from novalith.report.figures.compositions import draw_formula_maps, nearest_neighbour_accuracy
+from novalith.report.figures.compositions import draw_formula_maps, explained_by_neighbours, nearest_neighbour_accuracy
 from novalith.represent.formula_table import read_formulas
 
 RNG = np.random.default_rng(0)
@@ -31,6 +31,12 @@ def test_ties_count_by_their_share():
     # Each point has the three others at equal distance, one of them from its own sample.
     corners = np.eye(4)
     assert nearest_neighbour_accuracy(corners[:2], corners[2:]) == pytest.approx(1 / 3)
+
+
+def test_near_codes_explain_what_they_carry():
+    codes = RNG.standard_normal((800, 2))
+    assert explained_by_neighbours(codes, codes[:, 0]) > 0.95
+    assert explained_by_neighbours(codes, RNG.standard_normal(800)) < 0.05
 
 
 def test_both_maps_hold_all_formulas_and_say_how_they_were_made(tmp_path):
