@@ -14,7 +14,8 @@ learning the uncertainty leaves the values as they are. The order of the element
 differ only in their learned vector are still told apart by their properties.
 
 Formulas of equal length are treated together, so no work is spent on padding: three elements in four places would cost
-a third more.
+a third more. The places of a whole batch are filled up to a multiple of `_STEP`: processors compile a kernel for each
+new shape of a half-precision product, and with a new number of places in every batch that took most of the time.
 
 After Goodall and Lee (Roost), Nat. Commun. 11, 6280 (2020), for the weighted pooling, and Wang et al. (CrabNet), npj
 Comput. Mater. 7, 77 (2021), for attention and fractional encodings; neither is copied.
@@ -23,12 +24,17 @@ Comput. Mater. 7, 77 (2021), for attention and fractional encodings; neither is 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from novalith.networks.dense import Dense
+
+#: Places of a batch are filled up to a multiple of this.
+_STEP = 256
 
 
 @dataclass(frozen=True)
@@ -85,21 +91,22 @@ class CompositionSet(nn.Module):  # type: ignore[misc]
         groups = [(length, n) for length, n in enumerate(counts) if n and length]
         mask = mask[order]
         z, x = elements[order][mask], fractions[order][mask]  # (T,): row after row, shorter rows first
+        n_filled = -len(z) % _STEP
+        z, x = nn.functional.pad(z, (0, n_filled)), nn.functional.pad(x, (0, n_filled), value=1.0)
+        filled = [*groups, (1, n_filled)]
         h = self.enter(torch.cat([self.embedding(z), self.properties[z], self._encoded(x)], dim=-1))
         for block in self.blocks:
-            h = block(h, groups)
+            h = block(h, filled)
         h = self.norm(h)
-        weights = torch.stack([x, self._attention(h, x, groups)], dim=-1)  # (T, 2)
-        places = [length * n for length, n in groups]
+        scores = self.gate(h)[:, 0].float() + x.log()
         parts = []
-        for (length, n), w, part in zip(groups, weights.split(places), h.split(places), strict=True):
-            # (n, 2, length) times (n, length, width): both poolings in one product
-            pooled = w.view(n, length, 2).transpose(1, 2).to(part.dtype) @ part.view(n, length, -1)
-            parts.append(pooled.reshape(n, -1))
-        g = torch.cat(parts)
+        for _, n, held, weight, score in _grouped(filled, h, x, scores):
+            weights = torch.stack([weight, score.softmax(dim=1)], dim=1)  # (n, 2, length)
+            parts.append(_product(weights, held).reshape(n, -1))
+        g = torch.cat(parts[:-1]) if parts[:-1] else h.new_zeros(0, 2 * h.shape[1])
         if counts and counts[0]:  # rows without elements
             g = torch.cat([g.new_zeros(counts[0], g.shape[1]), g])
-        g = g[order.argsort()]
+        g = g.index_select(0, order.argsort())
         return self.values(g).float(), self.scales(g.detach()).float()
 
     def _encoded(self, x: Tensor) -> Tensor:
@@ -107,11 +114,15 @@ class CompositionSet(nn.Module):  # type: ignore[misc]
         plain = torch.stack([x, x.log() / 4, x.sqrt()], dim=-1)
         return torch.cat([plain, waves.sin(), waves.cos()], dim=-1)
 
-    def _attention(self, h: Tensor, x: Tensor, groups: list[tuple[int, int]]) -> Tensor:
-        """(T,) weights of the pooling, adding up to one in each formula."""
-        scores = (self.gate(h)[:, 0].float() + x.log()).split([length * n for length, n in groups])
-        shares = [part.view(n, length).softmax(dim=1) for (length, n), part in zip(groups, scores, strict=True)]
-        return torch.cat([part.flatten() for part in shares])
+
+def _grouped(groups: list[tuple[int, int]], *arrays: Tensor) -> Iterator[tuple[Any, ...]]:
+    """For each group its length, its number of formulas, and every (T, ...) array as (n, length, ...).
+
+    Split, not sliced: the gradient of a slice is as large as the whole.
+    """
+    places = [length * n for length, n in groups]
+    for (length, n), *parts in zip(groups, *(a.split(places) for a in arrays), strict=True):
+        yield length, n, *(part.view(n, length, *part.shape[1:]) for part in parts)
 
 
 class _Block(nn.Module):  # type: ignore[misc]
@@ -130,20 +141,26 @@ class _Block(nn.Module):  # type: ignore[misc]
         """(T, width) -> (T, width); `groups` are (elements, formulas) of equal length, one after the other."""
         qkv = self.project(self.norms[0](h))
         parts = []
-        # Split, not sliced: the gradient of a slice is as large as the whole.
-        for (length, n), part in zip(groups, qkv.split([length * n for length, n in groups]), strict=True):
-            q, k, v = part.view(n, length, 3, self.n_heads, -1).unbind(dim=2)
-            parts.append(_attend(q, k, v).reshape(n * length, -1))
+        for length, n, part in _grouped(groups, qkv):
+            q, k, v = part.view(n, length, 3, self.n_heads, part.shape[-1] // 3 // self.n_heads).unbind(dim=2)
+            parts.append(_attend(q, k, v).reshape(n * length, -1).to(part.dtype))
         h = h + self.merge(torch.cat(parts))
         out: Tensor = h + self.feedforward(self.norms[1](h))
         return out
+
+
+def _product(a: Tensor, b: Tensor) -> Tensor:
+    """(n, i, j) times (n, j, k) in single precision: in half precision each new n would be compiled."""
+    with torch.autocast(a.device.type, enabled=False):
+        c: Tensor = a.float() @ b.float()
+    return c
 
 
 def _attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Scaled dot-product attention; all (n, length, heads, d)."""
     if q.shape[1] == 1:
         return v
-    # Sets are so small that the library's own attention costs more than the products.
-    scores = torch.einsum("nihd,njhd->nhij", q, k).float() * q.shape[-1] ** -0.5
-    y: Tensor = torch.einsum("nhij,njhd->nihd", scores.softmax(dim=-1).to(v.dtype), v)
-    return y
+    n, length, n_heads, d = q.shape
+    q, k, v = (t.transpose(1, 2).reshape(n * n_heads, length, d) for t in (q, k, v))
+    weights = (_product(q, k.transpose(1, 2)) * d**-0.5).softmax(dim=2)
+    return _product(weights, v).view(n, n_heads, length, d).transpose(1, 2)
