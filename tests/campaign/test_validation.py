@@ -6,8 +6,11 @@ import json
 import numpy as np
 import pytest
 
-from novalith.campaign.findings import read_validation, row_from_json, row_to_json
-from novalith.campaign.validation import Target, gather_targets, told_costs, validate
+from novalith.campaign.discover import discover
+from novalith.campaign.findings import _doubts, read_validation, row_from_json, row_to_json
+from novalith.campaign.folder import load_run
+from novalith.campaign.plan import Plan
+from novalith.campaign.validation import Target, gather_targets, told_costs, validate, validate_run
 from novalith.data.writers import write_cif
 from novalith.errors import CorruptDataError, EmptyResultError, InputError
 from novalith.materials import Crystal
@@ -123,6 +126,28 @@ def test_a_damaged_file_is_named(tmp_path):
     (tmp_path / "validation" / "validation.json").write_text("[{}]")
     with pytest.raises(CorruptDataError, match=r"validation\.json"):
         read_validation(tmp_path)
+
+
+def test_findings_of_a_campaign_stay_in_its_folder(tmp_path):
+    record = discover(Plan(ask="K-Br", budget=3, seed=2, max_atoms=8), tmp_path / "run", workers=1)
+    first = record.ranked[0]
+    shown = validate_run(record, ("elasticity", "exfoliation"), 1, Toolbox(), Listener())
+    assert set(shown.validations) == {first.id}
+    again = load_run(tmp_path / "run")
+    assert again.validations == shown.validations
+    assert again.ranked[0].doubts[0].startswith("Validation, exfoliation")
+    assert again.ranked[0].energy_above_hull_ev_per_atom == first.energy_above_hull_ev_per_atom
+    targets, _, folder = gather_targets([tmp_path / "run"], 1, None)
+    assert [t.id for t in targets] == [first.id]
+    assert folder == tmp_path / "run" / "validation"
+
+
+def test_a_doubt_that_phonons_settle_is_dropped(run):
+    _, _, rows = run
+    told = "Zero temperature, no vibrations, no disorder; phonons were not computed."
+    assert _doubts((told,), (rows[1].finding,)) == ("Zero temperature, no vibrations, no disorder.",)
+    assert _doubts((told,), (rows[0].finding,)) == (told,)
+    assert _doubts((told,), (rows[3].finding,))[0].startswith("Validation, phonons: An imaginary mode")
 
 
 def test_the_report_shows_findings_and_bands(run):

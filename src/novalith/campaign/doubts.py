@@ -17,6 +17,9 @@ SUSPICIOUS_EV_PER_ATOM = -0.1
 #: A relaxation that changes the volume by more than this has left the structure that was proposed.
 LARGE_VOLUME_CHANGE = 0.25
 
+#: What the last doubt ends with until phonons are computed.
+NO_PHONONS = "; phonons were not computed"
+
 #: Elements whose magnetism or f electrons strain both the potential and the functional behind it.
 _OPEN_SHELLS = frozenset("Cr Mn Fe Co Ni Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb U Np Pu".split())
 
@@ -53,7 +56,7 @@ def doubts_about(
         "energy above the hull can only be higher."
         if missing_phases
         else "",
-        "Zero temperature, no vibrations, no disorder; phonons were not computed.",
+        f"Zero temperature, no vibrations, no disorder{NO_PHONONS}.",
     ]
     return tuple(sentence for sentence in sentences if sentence)
 

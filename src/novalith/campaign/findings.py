@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from novalith.campaign.doubts import NO_PHONONS
 from novalith.campaign.record import RunRecord
 from novalith.errors import CorruptDataError
 from novalith.materials import Verdict
@@ -60,10 +61,19 @@ def read_validation(root: Path) -> dict[str, tuple[Finding, ...]]:
 
 
 def with_validations(record: RunRecord, found: Mapping[str, tuple[Finding, ...]]) -> RunRecord:
-    """A record that shows what was found, and cites what found it."""
+    """A record that shows what was found, cites what found it and doubts what did not pass."""
     made = {finding.check for findings in found.values() for finding in findings if finding.values}
     keys = [key for check in sorted(made) for key in CITED.get(check, ()) if key not in record.cited]
-    return replace(record, validations=dict(found), cited=(*record.cited, *dict.fromkeys(keys)))
+    ranked = tuple(replace(row, doubts=_doubts(row.doubts, found.get(row.id, ()))) for row in record.ranked)
+    return replace(record, ranked=ranked, validations=dict(found), cited=(*record.cited, *dict.fromkeys(keys)))
+
+
+def _doubts(doubts: tuple[str, ...], findings: tuple[Finding, ...]) -> tuple[str, ...]:
+    """Doubts, with those that a finding settled left out and those that one raised put first."""
+    raised = (f"Validation, {f.check}: {f.verdict.reason}" for f in findings if not f.verdict.passed)
+    computed = any(f.check == "phonons" and f.values for f in findings)
+    kept = (d.replace(NO_PHONONS, "") if computed else d for d in doubts)
+    return tuple(dict.fromkeys((*raised, *kept)))
 
 
 def row_to_json(row: Row) -> dict[str, Any]:

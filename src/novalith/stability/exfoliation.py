@@ -58,7 +58,7 @@ class Exfoliation:
         layer: the relaxed layer.
         bulk: the relaxed bulk.
         bulk_from: "parent", or the shift of the stack that was lowest.
-        gap_a: between the layers of the relaxed bulk, Å; None where they have grown together.
+        gap_a: between the layers of the relaxed bulk, Å; None where bonds join them.
         potential: name and version.
         wall_s: time spent, s.
     """
@@ -155,7 +155,7 @@ def _verdict(energy: float, gap: float | None) -> Verdict:
     if energy < 0:
         reason = f"The layer lies {-1000 * energy:.0f} meV/atom below its bulk: the bulk is not its ground state."
         return Verdict(False, NAME, reason, SOURCE)
-    grown = "" if gap is not None else " The layers of the relaxed bulk have grown together."
+    grown = "" if gap is not None else " By its bonds the relaxed bulk is no stack of separate layers."
     within = energy < LIMIT_EV_PER_ATOM
     side = "below" if within else "not below"
     reason = f"{1000 * energy:.0f} meV/atom is {side} {1000 * LIMIT_EV_PER_ATOM:.0f} meV/atom.{grown}"
