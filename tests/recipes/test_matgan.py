@@ -22,7 +22,7 @@ from novalith.store.checkpoint import Checkpoint, save_checkpoint
 
 CHLORIDES = tuple(f"{m}Cl{x}" for m in "Li Na K Rb Cs Mg Ca Sr Ba Ti Zr Hf".split() for x in (1, 2, 3, 4))
 OXIDES = tuple(f"{m}O{x}" for m in "Li Na K Rb Cs Mg Ca Sr Ba Ti Zr Hf".split() for x in (1, 2, 3, 4))
-QUICK = MatGanSettings("tiny", n_epochs=150, batch_size=48, rate=3e-3, every=75)
+QUICK = MatGanSettings("tiny", n_epochs=150, batch_size=48, rate=3e-3, critic_rate=3e-3, every=75)
 
 
 @pytest.fixture(autouse=True)

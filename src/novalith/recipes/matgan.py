@@ -5,8 +5,8 @@
 Dan et al., npj Comput. Mater. 6, 84 (2020). As published: the matrix and its reading (the last cell of a row of at
 least 0.2 gives the count; 2 to 8 elements), the networks `icsd` and `oqmd`, Adam with betas 0.5 and 0.9, penalty 10,
 one critic step a generator step; or `clip`, weights clipped to 0.01 under RMSProp. Different from the published: no
-batch normalisation in the critic (`novalith.networks.composition_images`), one lower rate for both players, falling to
-a twentieth (published: 1e-3 and 1e-2, constant), and draws come from the average of the generator's weights.
+batch normalisation in the critic (`novalith.networks.composition_images`), lower rates, falling to a twentieth
+(published: 1e-3 and 1e-2, constant), and draws come from the average of the generator's weights.
 
 Two variations are models of their own, and say so in their name: `dense` networks have no neighbourhoods between
 elements, and `absent` adds a ninth column that says the element does not occur; each row of its output is drawn,
@@ -88,7 +88,8 @@ class MatGanSettings:
         objective: of `OBJECTIVES`.
         n_epochs: passes over the formulas.
         batch_size: formulas a step.
-        rate: learning rate of both players.
+        rate: learning rate of the generator.
+        critic_rate: learning rate of the critic.
         critic_steps: steps of the critic to one of the generator.
         every: epochs between two looks at what is drawn.
         precision: "float32" or "bfloat16".
@@ -100,6 +101,7 @@ class MatGanSettings:
     n_epochs: int = 60
     batch_size: int = 128
     rate: float = 5e-4
+    critic_rate: float = 5e-4
     critic_steps: int = 1
     every: int = 5
     precision: str = "float32"
@@ -127,7 +129,7 @@ class MatGanSettings:
         half = self.precision
         steps = self.critic_steps
         return AdversarialSettings(
-            self.n_epochs, self.batch_size, self.rate, self.rate, critic_steps=steps, clip=clip, decay=decay,
+            self.n_epochs, self.batch_size, self.rate, self.critic_rate, critic_steps=steps, clip=clip, decay=decay,
             averaging=0.995, device=device, precision=half, penalty_precision=half,
         )  # fmt: skip
 
@@ -135,7 +137,7 @@ class MatGanSettings:
 SIZES = {
     "tiny": MatGanSettings("tiny", n_epochs=3, batch_size=64, every=1),
     "default": MatGanSettings(),
-    "paper": MatGanSettings("icsd", n_epochs=200, batch_size=32, rate=2e-4),
+    "paper": MatGanSettings("icsd", n_epochs=200, batch_size=32, rate=2e-4, critic_rate=2e-4),
 }
 
 
@@ -414,7 +416,8 @@ def bench_model(name: str, settings: MatGanSettings, device: str = "cpu") -> Ben
 
     about = (
         f"network {settings.network}, {settings.decode} reading, {settings.objective}, {settings.n_epochs} epochs of "
-        f"batches of {settings.batch_size}, rate {settings.rate:g}, {settings.critic_steps} critic steps a round"
+        f"batches of {settings.batch_size}, rates {settings.rate:g} and {settings.critic_rate:g}, "
+        f"{settings.critic_steps} critic steps a round"
     )
     return BenchModel(name, train, load_matgan, learning_curve, about)
 
