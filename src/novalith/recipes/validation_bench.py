@@ -348,6 +348,7 @@ def summary(subject: str, records: Records) -> dict[str, Any]:
         ("all", answered),
         ("known parent", [r for r in answered if r["bulk"] == "parent"]),
         ("stacked", [r for r in answered if r["bulk"] == "stack"]),
+        ("relaxed bulk layered by its bonds", [r for r in answered if r.get("gap_a") is not None]),
     ):
         pairs = [(r["ours_ev_per_atom"], r["dft_ev_per_atom"]) for r in part]
         if len(pairs) > 2:
