@@ -54,6 +54,17 @@ def test_fractions_and_elements_matter_and_an_empty_row_stays_in_its_place():
     assert len(np.unique(value[:, 0].numpy().round(5))) == 4
 
 
+@pytest.mark.parametrize("n", [0, 1, 128, 200])
+def test_any_number_of_places_comes_out(n):
+    # 128 formulas of two elements fill the places of a batch exactly.
+    z = torch.tensor([[26, 8]]).repeat(n, 1)
+    x = torch.tensor([[0.4, 0.6]]).repeat(n, 1)
+    with torch.no_grad():
+        value, scale = _network()(z, x)
+    assert value.shape == scale.shape == (n, 3)
+    assert torch.allclose(value, value[:1].expand_as(value), atol=1e-5)
+
+
 def test_the_uncertainty_teaches_the_values_nothing():
     network = _network()
     _, scale = network(torch.tensor([[26, 8]]), torch.tensor([[0.4, 0.6]]))

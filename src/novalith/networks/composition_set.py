@@ -102,8 +102,8 @@ class CompositionSet(nn.Module):  # type: ignore[misc]
         parts = []
         for _, n, held, weight, score in _grouped(filled, h, x, scores):
             weights = torch.stack([weight, score.softmax(dim=1)], dim=1)  # (n, 2, length)
-            parts.append(_product(weights, held).reshape(n, -1))
-        g = torch.cat(parts[:-1]) if parts[:-1] else h.new_zeros(0, 2 * h.shape[1])
+            parts.append(_product(weights, held).reshape(n, 2 * h.shape[1]))
+        g = torch.cat(parts[: len(groups)]) if groups else h.new_zeros(0, 2 * h.shape[1])
         if counts and counts[0]:  # rows without elements
             g = torch.cat([g.new_zeros(counts[0], g.shape[1]), g])
         g = g.index_select(0, order.argsort())
@@ -142,8 +142,9 @@ class _Block(nn.Module):  # type: ignore[misc]
         qkv = self.project(self.norms[0](h))
         parts = []
         for length, n, part in _grouped(groups, qkv):
-            q, k, v = part.view(n, length, 3, self.n_heads, part.shape[-1] // 3 // self.n_heads).unbind(dim=2)
-            parts.append(_attend(q, k, v).reshape(n * length, -1).to(part.dtype))
+            width = part.shape[-1] // 3
+            q, k, v = part.view(n, length, 3, self.n_heads, width // self.n_heads).unbind(dim=2)
+            parts.append(_attend(q, k, v).reshape(n * length, width).to(part.dtype))
         h = h + self.merge(torch.cat(parts))
         out: Tensor = h + self.feedforward(self.norms[1](h))
         return out
