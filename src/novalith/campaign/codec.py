@@ -92,6 +92,7 @@ def record_from_json(record: Mapping[str, Any], folder: Path) -> RunRecord:
             "unranked": {k: tuple(v) for k, v in record["unranked"].items()},
             "competing": tuple(Phase(Composition.parse(f), e, i, s) for f, e, i, s in record["competing"]),
             "cited": tuple(record["cited"]),
+            "formulas": tuple(tuple(entry) for entry in record.get("formulas", ())),
         }
     )
 

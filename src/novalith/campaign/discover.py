@@ -15,6 +15,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from novalith.campaign.codec import candidate_from_json, candidate_to_json, relaxation_from_json, relaxation_to_json
 from novalith.campaign.finish import CHARGE_RULE, Surroundings, judge_results
 from novalith.campaign.folder import CampaignFolder
@@ -32,6 +34,7 @@ from novalith.materials import Candidate
 from novalith.propose.base import Request
 from novalith.propose.formulas import formulas_of
 from novalith.propose.registry import load_proposers
+from novalith.recipes.compose import formulas_for
 from novalith.relax.base import Relaxation
 from novalith.relax.pool import RelaxationPool
 from novalith.relax.potentials import potential_info
@@ -174,17 +177,23 @@ def _gathered(job: _Job) -> Gathered:
     if job.folder.queue.exists():
         (head, *rows), _ = read_log(job.folder.queue)
         funnel = Funnel.from_json(PROPOSAL_STAGES, head["funnel"])
-        return Gathered(tuple(candidate_from_json(row) for row in rows), funnel, head["drawn"])
+        queue = tuple(candidate_from_json(row) for row in rows)
+        return Gathered(queue, funnel, head["drawn"], tuple(tuple(entry) for entry in head.get("formulas", ())))
+    job.observer.note("Choosing formulas.")
+    # A stream of its own: the proposers count theirs up from 0.
+    ranked = formulas_for(job.request, job.known.library, rng=np.random.default_rng([job.plan.seed, 2**20]))
+    chosen = tuple(r.composition for r in ranked) or formulas_of(job.request, job.known.library)
     job.observer.stage("Proposing and screening", job.plan.budget)
     gathered = gather(
         job.plan,
-        replace(job.request, formulas=formulas_of(job.request, job.known.library)),
+        replace(job.request, formulas=chosen),
         load_proposers(job.plan.generators, job.known.library),
         (CellSanity(), Distances(), *(() if job.request.composition else (CHARGE_RULE,))),
         job.known.novelty,
         advance=job.observer.advance,
     )
-    head = {"funnel": gathered.funnel.to_json(), "drawn": gathered.drawn}
+    gathered = replace(gathered, formulas=tuple((r.composition.formula, r.score, r.reason) for r in ranked))
+    head = {"funnel": gathered.funnel.to_json(), "drawn": gathered.drawn, "formulas": gathered.formulas}
     write_log(job.folder.queue, [head, *(candidate_to_json(c) for c in gathered.queue)])
     return gathered
 
@@ -248,18 +257,20 @@ def _record(job: _Job, gathered: Gathered, results: Mapping[str, Relaxation], ar
         hull_mode=job.plan.hull,
         energy_scale=potential_info(job.plan.potential).energy_scale,
         n_relaxations=len(results),
-        cited=_cited(job.plan),
+        cited=_cited(job.plan, by_model=bool(gathered.formulas)),
+        formulas=gathered.formulas,
     )
 
 
-def _cited(plan: Plan) -> tuple[str, ...]:
-    """Keys of the cards of exactly the data, models and methods that the plan uses."""
+def _cited(plan: Plan, *, by_model: bool) -> tuple[str, ...]:
+    """Keys of the cards of exactly the data, models and methods that the plan uses; `by_model`: formulas were drawn."""
     by_generator = {
         "substitution": {"substitution"},
         "prototypes": set(),
         "random-symmetric": {"wyckoff_prior", "pyxtal"},
     }
     keys = {"structures", "hull", "reported", "oqmd", "elemental_references", "oxidation_states"}
+    keys |= {"formula-generator", "composition-predictor"} if by_model else set()
     keys |= {plan.potential, "pymatgen", "spglib", "ase", "smact"}
     return tuple(sorted(keys.union(*(by_generator[name] for name in plan.generators))))
 

@@ -10,6 +10,7 @@
     candidates.csv     the ranked table
     unranked.csv       relaxations that did not converge, with how they ended
     rejected.csv       every proposal that stopped, where and why
+    formulas.csv       the formulas tried in a chemical system, best first, with the reasons
     structures/        CIF (symmetrised), p1/ (CIF), poscar/, candidates.extxyz
     report.html        the report
     cache/             relaxed competing phases

@@ -40,11 +40,13 @@ class Gathered:
         queue: candidates to relax, in order.
         funnel: what happened to every proposal.
         drawn: generator -> number of proposals drawn.
+        formulas: (formula, score in nats, reason) of the formulas they were drawn for, best first; see `RunRecord`.
     """
 
     queue: tuple[Candidate, ...]
     funnel: Funnel
     drawn: dict[str, int]
+    formulas: tuple[tuple[str, float, str], ...] = ()
 
 
 class _Screens:

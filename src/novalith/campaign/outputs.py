@@ -48,6 +48,8 @@ def write_outputs(record: RunRecord, folder: CampaignFolder, rejections: Sequenc
     columns = ("id", "formula", "generator", "stage", "rule", "reason")
     rows = ((r.id, r.formula, r.generator, r.stage, r.rule, r.reason) for r in rejections)
     write_atomic(folder.root / "rejected.csv", csv_text(columns, rows))
+    if record.formulas:
+        write_atomic(folder.root / "formulas.csv", csv_text(("formula", "score_nats", "reason"), record.formulas))
     _write_structures(record.ranked, folder.structures, run_id)
     write_atomic(folder.record, json.dumps(record_to_json(record), allow_nan=False))
 

@@ -229,7 +229,7 @@ def formulas_for(request: Request, library: Library, *, rng: np.random.Generator
 
 
 COLUMNS = (
-    "formula", "score", "log_likelihood", "known", "neutral", "balanced", "charges",
+    "formula", "score", "log_likelihood", "known", "neutral", "balanced", "charges", "states",
 )  # fmt: skip
 
 
@@ -244,7 +244,7 @@ def write_rows(composed: Composed) -> str:
     for row in composed.ranked:
         cells: list[object] = [
             row.composition.formula, f"{row.score:.4f}", f"{row.log_likelihood:.4f}", row.known, row.neutral,
-            row.balanced, row.charges,
+            row.balanced, row.charges, row.states,
         ]  # fmt: skip
         for name in names:
             estimate = row.estimates[name]

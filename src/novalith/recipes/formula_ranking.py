@@ -1,10 +1,13 @@
 """Formulas in the order in which they are worth trying, each with its reasons.
 
-    score = ln p(formula | reported) + ln P(E_d <= `STABLE_EV_PER_ATOM`) - `KNOWN_NATS` if the formula is known
+    score = ln p(formula | reported) + max over neutral states of sum_i ln p_i(q_i)
+          + ln P(E_d <= `STABLE_EV_PER_ATOM`) - `KNOWN_NATS` if the formula is known
 
 The first term is the likelihood of the sequence model: how much the formula looks like those that were made. The second
+is how usual its oxidation states are (`novalith.propose.oxidation_states`), at least `UNUSUAL_NATS`, and zero without a
+nonmetal, where nothing is an anion: the rules accept every listed state, chemists expect the common ones. The third
 takes the predicted decomposition energy E_d with its uncertainty as a normal distribution: a composition alone says
-little of stability (Bartel et al., npj Comput. Mater. 6, 97, 2020), so it may only tip the balance. The third puts new
+little of stability (Bartel et al., npj Comput. Mater. 6, 97, 2020), so it may only tip the balance. The last puts new
 formulas first; known ones stay on the list, since they may have polymorphs. Scores are nats, comparable in one list.
 """
 
@@ -16,9 +19,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from novalith.materials import Composition
+from novalith.materials import ATOMIC_NUMBERS, ELEMENTS, Composition
 from novalith.predict.composition import CompositionPrediction, CompositionPredictor
-from novalith.represent.formula_table import FormulaTable
+from novalith.propose.oxidation_states import best_assignments
+from novalith.represent.formula_table import FormulaTable, element_keys
+from novalith.screen.charge_paths import canonical_order
 from novalith.screen.chemistry import ChemistryOptions, judge_formulas
 
 if TYPE_CHECKING:
@@ -28,6 +33,8 @@ if TYPE_CHECKING:
 #: Decomposition energy below which a formula counts as worth trying, eV/atom: nine in ten of the metastable compounds
 #: that were made lie within 0.067 (Sun et al., Sci. Adv. 2, e1600225, 2016), and predictions err by about the rest.
 STABLE_EV_PER_ATOM = 0.1
+#: Least that unusual oxidation states count.
+UNUSUAL_NATS = -8.0
 #: What a known formula loses.
 KNOWN_NATS = 3.0
 #: No probability of stability counts for less: predictors of compositions are too coarse to rule a formula out.
@@ -55,6 +62,7 @@ class RankedFormula:
         neutral: whether its charges can add up to zero.
         balanced: whether they do so in the order of electronegativities.
         charges: the states found, or the test that failed.
+        states: the most usual neutral states, "Li+1 Sn+4 S-2 Cl-1"; empty where there are none.
         known: "reported" (experimental evidence), "computed" (in a table of calculations) or "new".
         estimates: target -> prediction.
     """
@@ -65,13 +73,15 @@ class RankedFormula:
     neutral: bool
     balanced: bool
     charges: str
+    states: str
     known: str
     estimates: Mapping[str, Estimate] = field(hash=False)
 
     @property
     def reason(self) -> str:
         """One sentence on why it stands where it stands."""
-        parts = [self.charges.rstrip("."), {"new": "no table lists it"}.get(self.known, f"already {self.known}")]
+        charges = f"neutral as {self.states}" if self.states else self.charges.rstrip(".")
+        parts = [charges, {"new": "no table lists it"}.get(self.known, f"already {self.known}")]
         estimate = self.estimates.get(STABILITY_TARGET)
         if estimate is not None and np.isfinite(estimate.value):
             spread = "" if estimate.uncertainty is None else f" ± {1000 * estimate.uncertainty:.0f}"
@@ -109,16 +119,39 @@ def rank_formulas(
     stability = np.zeros(len(table))
     if STABILITY_TARGET in predicted:
         stability = np.log(np.maximum(_chance_of_stability(predicted[STABILITY_TARGET]), LEAST_PROBABILITY))
+    usual, states = _usual_states(table)
     compositions = [table.composition(row) for row in range(len(table))]
     verdicts = judge_formulas(compositions, rules)
     ranked = []
     for row, (composition, verdict) in enumerate(zip(compositions, verdicts, strict=True)):
         known = _standing(composition.formula, library)
-        score = float(likelihood[row] + stability[row] - KNOWN_NATS * (known != "new"))
+        score = float(likelihood[row] + usual[row] + stability[row] - KNOWN_NATS * (known != "new"))
         estimates = {name: _estimate(prediction, row) for name, prediction in predicted.items()}
-        charges = (verdict.neutral, verdict.balanced, verdict.reason)
+        charges = (verdict.neutral, verdict.balanced, verdict.reason, states[row])
         ranked.append(RankedFormula(composition, score, float(likelihood[row]), *charges, known, estimates))
     return sorted(ranked, key=lambda r: (-r.score, r.composition.formula))
+
+
+def _usual_states(table: FormulaTable) -> tuple[np.ndarray, list[str]]:
+    """The second term of the score, and the states behind it."""
+    from pymatgen.core import Element
+
+    score, told = np.zeros(len(table)), [""] * len(table)
+    keys = element_keys(table)
+    order = np.argsort(keys, kind="stable")
+    for rows in np.split(order, np.flatnonzero(keys[order][1:] != keys[order][:-1]) + 1):
+        present = [ELEMENTS[z - 1] for z, _ in table.parts(int(rows[0]))]
+        symbols = tuple(sorted(present, key=canonical_order().index))
+        if len(symbols) == 1 or all(Element(s).is_metal or Element(s).is_metalloid for s in symbols):
+            continue
+        numbers, counts = table.atomic_numbers[rows], table.counts[rows]
+        amounts = np.stack([np.where(numbers == ATOMIC_NUMBERS[s], counts, 0).sum(axis=1) for s in symbols], axis=1)
+        best, states = best_assignments(symbols, amounts)
+        score[rows] = np.maximum(best, UNUSUAL_NATS)
+        for row, found, assigned in zip(rows.tolist(), best.tolist(), states.tolist(), strict=True):
+            if found > -np.inf:
+                told[row] = " ".join(f"{s}{q:+.3g}" for s, q in zip(symbols, assigned, strict=True))
+    return score, told
 
 
 def _standing(formula: str, library: Library) -> str:

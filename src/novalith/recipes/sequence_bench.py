@@ -21,7 +21,7 @@ from novalith.represent.formula_table import FormulaTable, read_formulas
 from novalith.training.loop import Supervision
 
 #: (largest number of formulas, epochs, batch, dropout).
-SCHEDULES = ((50_000, 25, 256, 0.25), (150_000, 15, 512, 0.15), (10**9, 8, 512, 0.1))
+SCHEDULES = ((50_000, 25, 256, 0.25), (150_000, 12, 512, 0.15), (10**9, 5, 512, 0.1))
 
 
 def scheduled(n_formulas: int, network: str = "transformer", charges: bool = True) -> SequenceSettings:

@@ -61,6 +61,7 @@ def render_report(record: RunRecord) -> str:
         cards=cards,
         scenes=[card.scene for card in cards],
         headline=_headline(record),
+        why_formula={formula: reason for formula, _, reason in record.formulas},
         funnel=funnel_figure(record.funnel),
         citations=works,
         bibtex=bibtex(works),

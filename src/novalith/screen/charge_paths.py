@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -307,6 +308,7 @@ Sets = dict[tuple[int, int], tuple[int, int, int]]
 _ABSENT = 127
 
 
+@cache
 def canonical_order() -> tuple[str, ...]:
     """The elements up to plutonium by electronegativity, those without one first; ties by atomic number."""
     chi = load_states("smact14").electronegativity
