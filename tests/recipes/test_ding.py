@@ -35,7 +35,8 @@ FORMATION = np.array([METALS.index(next(m for m in METALS if f.startswith(m))) -
 VOLUME = np.array([10.0 * next(i for i, x in enumerate(HALOGENS) if x in f) + 10 for f in FORMULAS])
 PROPERTIES = {"formation_energy": FORMATION, "volume_per_atom": VOLUME}
 TINY = DingSettings(
-    replace(SIZES["tiny"].vae, hidden=(64, 64), n_epochs=100, batch_size=16, beta=0.05, learning_rate=1e-2)
+    replace(SIZES["tiny"].vae, hidden=(64, 64), n_epochs=100, batch_size=16, beta=0.05, learning_rate=1e-2),
+    prior="normal",
 )
 
 

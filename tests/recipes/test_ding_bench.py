@@ -218,4 +218,4 @@ def test_an_experiment_trains_once_and_keeps_the_halves_apart(tmp_path):
     small = BenchSettings(2, 5, 20)
     results = [run(e.models, e.judges, e.data, small) for e in (experiment, again)]
     assert json.dumps(results[0]) == json.dumps(results[1])
-    assert {r["model"] for r in results[0]} == {"ding", "ding, codes", "vae", "exchange"}
+    assert {r["model"] for r in results[0]} == {"ding", "ding, normal prior", "vae", "exchange"}

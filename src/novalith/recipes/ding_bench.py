@@ -31,6 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from novalith.errors import EmptyResultError
+from novalith.materials import ELEMENTS
 from novalith.predict.composition import CompositionPredictor
 from novalith.propose.compositions import CompositionModel, FormulaRequest, concatenated
 from novalith.represent.formula_table import FormulaTable, formula_keys
@@ -116,8 +117,15 @@ class Judges:
 
 
 def first_half(table: FormulaTable) -> NDArray[np.bool_]:
-    """Which formulas belong to the first half: a matter of the reduced formula alone, whatever the table."""
-    return np.array([zlib.crc32(key) & 1 == 0 for key in formula_keys(table).tolist()], dtype=bool)
+    """Which formulas belong to the first half: an even CRC-32 of the reduced formula, whatever the table.
+
+    The formula is spelled with its symbols in alphabetical order and every count, such as Al2O3 or Cl1Na1.
+    """
+    even = np.zeros(len(table), dtype=bool)
+    for row in range(len(table)):
+        parts = sorted((ELEMENTS[z - 1], n) for z, n in table.parts(row))
+        even[row] = zlib.crc32("".join(f"{symbol}{n}" for symbol, n in parts).encode()) % 2 == 0
+    return even
 
 
 def on_manifold_targets(held: KnownFormulas, n: int, *, rng: np.random.Generator) -> Floats:

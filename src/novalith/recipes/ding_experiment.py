@@ -57,7 +57,7 @@ class ExperimentSize:
 _GUIDE = replace(ding_predictor.SIZES["default"], widths=(512, 256, 128, 64), dropout=(0.0, 0.0, 0.0), patience=0)
 SIZES = {
     "tiny": ExperimentSize(2, replace(ding_predictor.SIZES["tiny"], n_epochs=2), "tiny", 2, "tiny"),
-    "quick": ExperimentSize(20, replace(_GUIDE, n_epochs=8), "default", 8),
+    "quick": ExperimentSize(30, replace(_GUIDE, n_epochs=8), "default", 8),
     "default": ExperimentSize(60, replace(_GUIDE, n_epochs=30), "default", 60),
 }
 
@@ -150,16 +150,17 @@ def prepare(
     make_folder(folder)
     known, parts, set_aside = read_known(path)
     data, second = bench_data(known, parts)
+    given = (how, seed)
+    conditional = _ding(data.training, PROPERTIES, folder / "ding.safetensors", given, watch)
+    guide = _guide(data.training, folder / "guide.safetensors", given, watch)
+    judge = _judge(second, folder / "judge.safetensors", given, watch)
+    c = conditional
     models: dict[str, CompositionModel] = {
-        name: _ding(data.training, conditions, folder / f"{name}.safetensors", (how, seed), watch)
-        for name, conditions in (("ding", PROPERTIES), ("vae", ()))
+        "ding": c,
+        "ding, normal prior": ding.Ding(c.settings, c.vae, c.conditions, prior="normal"),
+        "vae": _ding(data.training, (), folder / "vae.safetensors", given, watch),
+        "exchange": NeighbourExchange(data.training.table, data.training.values),
     }
-    plain = models["ding"]
-    if isinstance(plain, ding.Ding):
-        models["ding, codes"] = ding.Ding(plain.settings, plain.vae, plain.conditions, prior="codes")
-    guide = _guide(data.training, folder / "guide.safetensors", (how, seed), watch)
-    judge = _judge(second, folder / "judge.safetensors", (how, seed), watch)
-    models["exchange"] = NeighbourExchange(data.training.table, data.training.values)
     return Experiment(models, Judges(judge, guide), data, set_aside)
 
 
