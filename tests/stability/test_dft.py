@@ -147,15 +147,32 @@ def test_failing_killed_and_slow_calculations_are_kept_labelled_and_run_again(tm
 def test_what_was_running_when_the_parent_died_is_interrupted(tmp_path, monkeypatch):
     folder = stand_in(tmp_path / "a", DONE)
 
-    def die(*_args, **_options):
+    def die(child, _limit_s):
+        child.kill()
+        child.wait()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(dft_run.subprocess, "run", die)
+    monkeypatch.setattr(dft_run, "_wait", die)
     with pytest.raises(KeyboardInterrupt):
         run_calculation("gpaw", folder, COMMAND, 60)
     assert read_outcome("gpaw", folder).status == "interrupted"
     monkeypatch.undo()
     assert run_calculation("gpaw", folder, COMMAND, 60).status == "done"
+
+
+def test_a_process_that_outlived_its_parent_is_left_alone(tmp_path, monkeypatch):
+    folder = stand_in(tmp_path / "a", "time.sleep(60)\n")
+    orphans = []
+    monkeypatch.setattr(dft_run, "_wait", lambda child, _limit_s: orphans.append(child) or sys.exit())
+    with pytest.raises(SystemExit):
+        run_calculation("gpaw", folder, COMMAND, 60)
+    monkeypatch.undo()
+    try:
+        assert run_calculation("gpaw", folder, COMMAND, 60).status == "running"
+    finally:
+        orphans[0].kill()
+        orphans[0].wait()
+    assert read_outcome("gpaw", folder).status == "interrupted"
 
 
 def test_a_code_that_is_not_there_is_said_with_the_way_to_get_it(monkeypatch, tmp_path):

@@ -116,7 +116,7 @@ def _run(plan: Sequence[Calculation], folder: Path, request: DftRequest, observe
     observer.stage(f"Running {request.run}", len(plan))
     for calculation in plan:
         before = read_outcome(request.run, folder / calculation.name)
-        if before.status not in ("done", "not run"):
+        if before.status not in ("done", "not run", "running"):
             observer.note(f"{calculation.name} was {before.status} before ({before.reason}) and is run again.")
         outcome = run_calculation(request.run, folder / calculation.name, command, request.limit_s)
         observer.note(f"{calculation.name}: {outcome.status} in {outcome.wall_s:.0f} s. {outcome.reason}".rstrip())

@@ -8,6 +8,7 @@ failed          the code ended with an error; its last words are kept
 killed          a signal ended it (memory, a queue, a hand)
 timed out       it took longer than it may
 interrupted     it was running when novalith itself was stopped
+running         a process of an earlier call is still at work on it; it is left alone
 ==============  =====================================================================================
 
 Whatever is not done is run again by the same command: GPAW's relaxations go on from their last step. What is done for
@@ -103,23 +104,16 @@ def run_calculation(code: str, folder: Path, command: Sequence[str], limit_s: fl
     if before.status == "not run":
         for name in (RESULT, "relax.traj"):  # of other inputs
             (folder / name).unlink(missing_ok=True)
+    if before.status == "running":
+        return before
     started = time.monotonic()
-    _note(code, folder, "interrupted", "It was running when novalith was stopped.", 0.0)
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     with (folder / "output.txt").open("ab") as words:
-        try:
-            done = subprocess.run(  # noqa: S603  the command is ours, its arguments are fixed
-                command,
-                cwd=folder,
-                stdout=words,
-                stderr=subprocess.STDOUT,
-                env=environment,
-                timeout=limit_s,
-                check=False,
-            )
-            code_of_exit = done.returncode
-        except subprocess.TimeoutExpired:
-            code_of_exit = None
+        child = subprocess.Popen(  # noqa: S603  the command is ours, its arguments are fixed
+            command, cwd=folder, stdout=words, stderr=subprocess.STDOUT, env=environment
+        )
+        _note(code, folder, "interrupted", "It was running when novalith was stopped.", 0.0, child.pid)
+        code_of_exit = _wait(child, limit_s)
     wall_s = time.monotonic() - started
     if code == "espresso" and (folder / "output.txt").is_file():
         shutil.copyfile(folder / "output.txt", folder / _OUTPUTS[code])
@@ -148,12 +142,38 @@ def read_outcome(code: str, folder: Path) -> Outcome:
             raise CorruptDataError(f"{path} cannot be read ({error}); delete it and run again.") from error
     if status and status.get("inputs") != _fingerprint(code, folder):
         return Outcome("not run", reason="The inputs were changed since it was run.")
+    if _alive(int(status.get("pid", 0))):
+        reason = f"Process {status['pid']} of an earlier call is still at work on it; wait for it or end it."
+        return Outcome("running", None, reason)
     energy = _energy(code, folder)
     if energy is not None and status.get("status", "done") == "done":
         return Outcome("done", energy, "", float(status.get("wall_s", 0.0)), _version(code, folder))
     if not status:
         return Outcome("not run", reason="Nothing has been run.")
     return Outcome(str(status["status"]), None, str(status["reason"]), float(status["wall_s"]))
+
+
+def _wait(child: subprocess.Popen[bytes], limit_s: float) -> int | None:
+    """The exit code of a child, None where it took too long; it does not outlive an exception in this process."""
+    try:
+        return child.wait(timeout=limit_s)
+    except subprocess.TimeoutExpired:
+        return None
+    finally:
+        if child.poll() is None:
+            child.kill()
+            child.wait()
+
+
+def _alive(pid: int) -> bool:
+    """Whether a process that an earlier novalith started, and did not live to end, is still at work."""
+    if pid <= 0 or not Path("/proc", str(pid)).exists():
+        return False
+    try:
+        state = Path("/proc", str(pid), "stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
 
 
 def _why(exit_code: int | None, limit_s: float, folder: Path) -> tuple[str, str]:
@@ -165,8 +185,9 @@ def _why(exit_code: int | None, limit_s: float, folder: Path) -> tuple[str, str]
     return "failed", f"It ended with code {exit_code}: {tail[-1] if tail else 'without a word'}"
 
 
-def _note(code: str, folder: Path, status: str, reason: str, wall_s: float) -> None:
+def _note(code: str, folder: Path, status: str, reason: str, wall_s: float, pid: int = 0) -> None:
     record = {"status": status, "reason": reason, "wall_s": round(wall_s, 2), "inputs": _fingerprint(code, folder)}
+    record |= {"pid": pid} if pid else {}
     write_atomic(folder / STATUS, json.dumps(record))
 
 
