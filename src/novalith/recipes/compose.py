@@ -210,9 +210,12 @@ def default_sequence() -> FormulaSequence:
 def formulas_for(request: Request, library: Library, *, rng: np.random.Generator) -> tuple[RankedFormula, ...]:
     """The formulas that a search in a chemical system tries, best first.
 
-    Charges must balance where any formula of the system can; in a system of metals alone the model decides. Empty for a
-    request that names its formulas itself, and for a blind library (see the module).
+    Charges must balance, except in a system of metals and metalloids alone, where nothing is an anion and the model
+    decides. Empty where there is nothing to choose or the model cannot: for a request that names its formulas, for a
+    blind library (see the module), for elements that the model does not know, and where no formula can balance.
     """
+    from pymatgen.core import Element
+
     if request.composition is not None or request.formulas or library.hidden:
         return ()
     model = default_sequence()
@@ -220,11 +223,17 @@ def formulas_for(request: Request, library: Library, *, rng: np.random.Generator
     if not request.require <= allowed or not allowed:
         return ()
     fewest = max(1, len(request.require), min(2, len(allowed)))
+    if request.max_atoms < fewest:
+        return ()
     wanted = FormulaRequest(allowed, request.require, (), (fewest, len(allowed)), request.max_atoms, ChemistryOptions())
-    try:
-        sample = draw_formulas(model, DISCOVER_FORMULAS, wanted, max_draws=DISCOVER_DRAWS, rng=rng)
-    except EmptyResultError:
-        sample = draw_formulas(model, DISCOVER_FORMULAS, replace(wanted, rules=None), max_draws=DISCOVER_DRAWS, rng=rng)
+    if not all(Element(symbol).is_metal or Element(symbol).is_metalloid for symbol in allowed):
+        try:
+            sample = draw_formulas(model, DISCOVER_FORMULAS, wanted, max_draws=DISCOVER_DRAWS, rng=rng)
+        except EmptyResultError:
+            return ()
+    else:
+        free = replace(wanted, rules=None)
+        sample = draw_formulas(model, DISCOVER_FORMULAS, free, max_draws=DISCOVER_DRAWS, rng=rng)
     return tuple(rank_formulas(sample.table, library, model, default_predictor()))
 
 
