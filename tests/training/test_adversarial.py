@@ -12,6 +12,7 @@ from novalith.training.adversarial import (
     Adversaries,
     Auxiliary,
     gradient_norms,
+    slope_penalty,
     train_adversaries,
 )
 from novalith.training.loop import TrainingDivergedError
@@ -62,6 +63,12 @@ def test_the_norm_of_the_gradient_is_that_of_critics_whose_gradient_is_known():
     assert len(points.unique()) == 6
     ray = gradient_norms(lambda x, _: (x[:, 0] - x[:, 1]) ** 2, real, fake, empty, generator)
     assert torch.allclose(ray, torch.zeros(6), atol=1e-5)
+
+
+def test_the_penalty_counts_slopes_off_one_or_only_those_above():
+    norms = torch.tensor([0.5, 1.0, 3.0, 0.0])
+    assert float(slope_penalty(norms, one_sided=False)) == pytest.approx((0.25 + 0 + 4 + 1) / 4)
+    assert float(slope_penalty(norms, one_sided=True)) == pytest.approx(1.0)
 
 
 def test_the_penalty_holds_the_gradient_at_one_and_without_it_the_gradient_runs_away():

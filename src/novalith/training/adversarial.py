@@ -55,6 +55,8 @@ class AdversarialSettings:
         critic_steps: steps of the critic in a round.
         generator_steps: steps of the generator in a round.
         penalty: weight lambda of the gradient penalty.
+        one_sided: whether only slopes above 1 are penalised (Petzka et al., ICLR 2018), so that the critic may be flat
+            where rows do not differ; with one-hot rows the published two-sided penalty drowns what it has to tell.
         clip: bound on the critic's weights; 0 clips nothing and uses the penalty, more than 0 replaces it.
         decay: both rates are multiplied by this after each epoch.
         averaging: share of the old average of the generator kept at each of its steps; 0 averages nothing.
@@ -71,6 +73,7 @@ class AdversarialSettings:
     critic_steps: int = 1
     generator_steps: int = 1
     penalty: float = 10.0
+    one_sided: bool = False
     clip: float = 0.0
     decay: float = 1.0
     averaging: float = 0.999
@@ -229,6 +232,12 @@ def gradient_norms(
     return (gradient.flatten(1).square().sum(dim=1) + 1e-12).sqrt()
 
 
+def slope_penalty(norms: Tensor, one_sided: bool) -> Tensor:
+    """Mean (|grad D| - 1)^2, over the slopes above 1 alone where it is one-sided."""
+    excess = (norms - 1).clamp_min(0) if one_sided else norms - 1
+    return (excess**2).mean()
+
+
 class _Run:
     """The state of a training under way."""
 
@@ -288,7 +297,7 @@ class _Run:
         if not s.clip:
             with half_precision(self.device, s.penalty_precision):
                 norms = gradient_norms(critic, x, fake, condition, generator)
-            loss, norm = loss + s.penalty * ((norms - 1) ** 2).mean(), float(norms.detach().mean())
+            loss, norm = loss + s.penalty * slope_penalty(norms, s.one_sided), float(norms.detach().mean())
         self._step("critic", loss)
         if s.clip:
             with torch.no_grad():
