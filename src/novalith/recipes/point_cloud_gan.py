@@ -80,12 +80,12 @@ class PointGanSettings:
     n_noise: int = 16
     width: int = 32
     critic_width: int = 32
-    n_epochs: int = 300
+    n_epochs: int = 150
     batch_size: int = 16
     rate: float = 3e-4
     critic_steps: int = 2
     contact_weight: float = 1.0
-    averaging: float = 0.99
+    averaging: float = 0.95
     max_atoms: int = 12
     with_energy: bool = False
 
