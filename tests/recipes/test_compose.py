@@ -94,6 +94,20 @@ def test_bad_orders_are_refused_with_what_would_do(library):
         compose(ComposeOrder("Li-O", near="Li2O"), library)
 
 
+def test_screening_enumerates_a_system_and_orders_it_by_predicted_stability(library):
+    composed = compose(ComposeOrder("Mg-Ti-O", n=12, recipe="screening", max_atoms=12), library)
+    assert composed.sample.drawn == 12 + sum(composed.sample.rejected.values())
+    worse = [
+        max(r.estimates["decomposition_energy"].value, r.estimates["energy_above_predicted_hull"].value)
+        for r in composed.ranked
+        if r.estimates["decomposition_energy"].in_range
+    ]
+    assert worse == sorted(worse)
+    assert all(r.balanced for r in composed.ranked)
+    with pytest.raises(CapabilityError, match="one chemical system"):
+        compose(ComposeOrder("any", recipe="screening"), library)
+
+
 def test_the_verb_writes_a_table(tmp_path):
     out = tmp_path / "formulas.csv"
     asked = ["compose", "Na-Cl-O", "-n", "10", "--subsystems", "--csv", str(out), "--json", "--n-elements", "2-3"]

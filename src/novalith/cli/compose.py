@@ -10,7 +10,7 @@ import typer
 def command(
     system: str = typer.Argument(help="Chemical system such as Li-Sn-S-Cl, or 'any'."),
     n: int = typer.Option(100, "-n", "--number", help="How many distinct formulas."),
-    recipe: str = typer.Option("sequence", help="Model that draws: sequence, matgan or ding."),
+    recipe: str = typer.Option("sequence", help="sequence, matgan or ding draw; screening enumerates and predicts."),
     checkpoint: Path | None = typer.Option(None, help="Your own weights of that recipe."),
     target: list[str] = typer.Option([], help="Property to aim at, such as formation_energy=-2; repeat it for more."),
     require: str = typer.Option("", help="Elements that every formula holds."),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib import import_module
@@ -24,9 +24,10 @@ from novalith.materials import PhaseField
 from novalith.propose.base import Request
 from novalith.propose.compositions import CompositionModel, FormulaRequest, FormulaSample, draw_formulas, unmet
 from novalith.recipes.composition_predictors import default_predictor
-from novalith.recipes.formula_ranking import RankedFormula, rank_formulas
+from novalith.recipes.formula_ranking import STABILITY_TARGET, Estimate, RankedFormula, rank_formulas
 from novalith.recipes.sequence import FormulaSequence
-from novalith.represent.formula_table import formula_keys
+from novalith.recipes.virtual_screening import ScreeningRequest, enumerate_formulas, screen_table
+from novalith.represent.formula_table import formula_keys, read_formulas
 from novalith.screen.chemistry import ChemistryOptions
 from novalith.store.checkpoint import checkpoint_kind
 
@@ -41,6 +42,10 @@ MODELS = {
     "matgan": ("matgan", "novalith.recipes.matgan", "MatGan", "matgan.safetensors"),
     "ding": ("ding", "novalith.recipes.ding", "Ding", "ding.safetensors"),
 }
+#: The recipe that draws nothing: all formulas of a system, ranked by predicted stability.
+SCREENING = "screening"
+#: Most atoms of a formula unit that it enumerates without another limit.
+SCREENED_ATOMS = 20
 #: Words for "any elements".
 ANY = ("any", "all", "*")
 #: `discover` asks for this many formulas and spends at most this many draws on them.
@@ -54,7 +59,7 @@ class ComposeOrder:
     Attributes:
         system: "Li-Sn-S-Cl", or one of `ANY`.
         n: how many distinct formulas.
-        recipe: a key of `MODELS`.
+        recipe: a key of `MODELS`, or `SCREENING`.
         checkpoint: weights of the user instead of the shipped ones.
         require: elements of every formula, beside those of the system.
         deny: elements of none.
@@ -115,10 +120,12 @@ def compose(order: ComposeOrder, library: Library, advance: Callable[[int], None
         EmptyResultError: no formula satisfies the order; says what was tried.
         InputError: the order cannot be read.
     """
+    if order.recipe == SCREENING:
+        return _screened(order, library)
     model = load_model(order.recipe, order.checkpoint)
     if isinstance(model, FormulaSequence):
         model = model.drawing_with(temperature=order.temperature, guidance=order.guidance)
-    request = formula_request(order, model)
+    request = formula_request(order, model.elements)
     rng = np.random.default_rng(order.seed)
     if order.near or order.between:
         sample = _from_latent_space(model, order, request, rng=rng)
@@ -159,13 +166,46 @@ def _from_latent_space(
     return FormulaSample(table.select(np.flatnonzero(reasons == "")), len(table), dict(rejected))
 
 
-def formula_request(order: ComposeOrder, model: CompositionModel) -> FormulaRequest:
-    """The request of an order, in the elements of a model."""
+def _screened(order: ComposeOrder, library: Library) -> Composed:
+    """Virtual screening: every formula of a system, in the order of predicted stability, without a generator."""
+    if order.system.strip().lower() in ANY or order.targets or order.near or order.between:
+        raise CapabilityError("screening enumerates one chemical system, such as Li-Sn-S-Cl, and aims at no target.")
+    request = formula_request(order, ())
+    elements = tuple(sorted(request.allowed or ()))
+    limits = ScreeningRequest(PhaseField(elements), max_atoms=order.max_atoms or SCREENED_ATOMS)
+    table = enumerate_formulas(replace(limits, all_elements=request.require == request.allowed))
+    reasons = np.array(unmet(table, replace(request, rules=None)), dtype=object)
+    rejected = Counter(reason for reason in reasons.tolist() if reason)
+    kept = table.select(np.flatnonzero(reasons == ""))
+    found = screen_table(kept, order.rules, order.n, default_predictor(), library)
+    rejected["fails the chemistry rules"] += found.rejected
+    rejected["without a prediction or not among the best"] += len(kept) - found.rejected - len(found.ranked)
+    best = read_formulas([row.formula for row in found.ranked])
+    ranked = rank_formulas(
+        best, library, default_sequence(), default_predictor(), targets=("formation_energy",), rules=order.rules
+    )
+    place = {row.formula: (i, row) for i, row in enumerate(found.ranked)}
+    above = {
+        r.composition.formula: Estimate(
+            place[r.composition.formula][1].hull_distance, None, r.estimates[STABILITY_TARGET].in_range
+        )
+        for r in ranked
+    }
+    with_hull = [
+        replace(r, estimates={**r.estimates, "energy_above_predicted_hull": above[r.composition.formula]})
+        for r in ranked
+    ]
+    with_hull.sort(key=lambda r: place[r.composition.formula][0])
+    return Composed(tuple(with_hull), FormulaSample(best, len(table), dict(+rejected)), ())
+
+
+def formula_request(order: ComposeOrder, known: Sequence[str]) -> FormulaRequest:
+    """The request of an order; `known` are the elements of the model, which "any" stands for."""
     if order.n < 1:
         raise InputError(f"{order.n} formulas were asked for; expected 1 or more.")
     text = order.system.strip()
     if text.lower() in ANY:
-        allowed = frozenset(model.elements) - order.deny
+        allowed = frozenset(known) - order.deny
         low, high = order.n_elements or (max(2, len(order.require)), max(6, len(order.require)))
         return FormulaRequest(allowed, order.require, order.targets, (low, high), order.max_atoms, order.rules)
     elements = frozenset(PhaseField.parse(text).elements)
@@ -183,7 +223,7 @@ def load_model(recipe: str, checkpoint: Path | None = None) -> CompositionModel:
         InputError: the recipe ships no weights, or the checkpoint is of another recipe.
     """
     if recipe not in MODELS:
-        raise UnknownNameError("recipe", recipe, MODELS)
+        raise UnknownNameError("recipe", recipe, (*MODELS, SCREENING))
     kind, module, name, shipped = MODELS[recipe]
     path = checkpoint or WEIGHTS / shipped
     if checkpoint is not None and checkpoint_kind(checkpoint) != kind:
