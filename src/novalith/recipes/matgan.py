@@ -6,7 +6,8 @@ Dan et al., npj Comput. Mater. 6, 84 (2020). As published: the matrix and its re
 least 0.2 gives the count; 2 to 8 elements), the networks `icsd` and `oqmd`, Adam with betas 0.5 and 0.9, penalty 10,
 one critic step a generator step; or `clip`, weights clipped to 0.01 under RMSProp. Different from the published: no
 batch normalisation in the critic (`novalith.networks.composition_images`), lower rates, falling to a twentieth
-(published: 1e-3 and 1e-2, constant), and draws come from the average of the generator's weights.
+(published: 1e-3 and 1e-2, constant), and draws come from the average of the generator's weights. The size `paper` is
+that; the default size is the variation that comes nearest to the training formulas in the same time.
 
 Two variations are models of their own, and say so in their name: `dense` networks have no neighbourhoods between
 elements, and `absent` adds a ninth column that says the element does not occur; each row of its output is drawn,
@@ -91,18 +92,20 @@ class MatGanSettings:
         rate: learning rate of the generator.
         critic_rate: learning rate of the critic.
         critic_steps: steps of the critic to one of the generator.
+        one_sided: whether the gradient penalty counts slopes above 1 alone; published: both sides.
         every: epochs between two looks at what is drawn.
         precision: "float32" or "bfloat16".
     """
 
     network: str = "dense"
-    decode: str = "threshold"
+    decode: str = "absent"
     objective: str = "wgan-gp"
     n_epochs: int = 60
     batch_size: int = 128
-    rate: float = 5e-4
-    critic_rate: float = 5e-4
-    critic_steps: int = 1
+    rate: float = 1e-4
+    critic_rate: float = 1e-3
+    critic_steps: int = 2
+    one_sided: bool = True
     every: int = 5
     precision: str = "float32"
 
@@ -127,17 +130,19 @@ class MatGanSettings:
         clip = 0.01 if self.objective == "clip" else 0.0
         decay = 0.05 ** (1 / self.n_epochs)
         half = self.precision
-        steps = self.critic_steps
         return AdversarialSettings(
-            self.n_epochs, self.batch_size, self.rate, self.critic_rate, critic_steps=steps, clip=clip, decay=decay,
-            averaging=0.995, device=device, precision=half, penalty_precision=half,
+            self.n_epochs, self.batch_size, self.rate, self.critic_rate, critic_steps=self.critic_steps,
+            one_sided=self.one_sided, clip=clip, decay=decay, averaging=0.99, device=device, precision=half,
+            penalty_precision=half,
         )  # fmt: skip
 
 
 SIZES = {
     "tiny": MatGanSettings("tiny", n_epochs=3, batch_size=64, every=1),
     "default": MatGanSettings(),
-    "paper": MatGanSettings("icsd", n_epochs=200, batch_size=32, rate=2e-4, critic_rate=2e-4),
+    "paper": MatGanSettings(
+        "icsd", "threshold", n_epochs=200, batch_size=32, rate=2e-4, critic_rate=2e-4, critic_steps=1, one_sided=False
+    ),
 }
 
 
@@ -388,7 +393,7 @@ def train_from_file(order: TrainingOrder) -> TrainingSummary:
         size,
         network=order.option("network", (size.network, *(n for n in NETWORKS if n != size.network))),
         objective=order.option("objective", OBJECTIVES),
-        decode=order.option("decode", DECODES),
+        decode=order.option("decode", (size.decode, *(d for d in DECODES if d != size.decode))),
         precision=order.option("precision", ("float32", "bfloat16")),
         n_epochs=order.epochs or size.n_epochs,
     )
@@ -417,7 +422,7 @@ def bench_model(name: str, settings: MatGanSettings, device: str = "cpu") -> Ben
     about = (
         f"network {settings.network}, {settings.decode} reading, {settings.objective}, {settings.n_epochs} epochs of "
         f"batches of {settings.batch_size}, rates {settings.rate:g} and {settings.critic_rate:g}, "
-        f"{settings.critic_steps} critic steps a round"
+        f"{settings.critic_steps} critic steps a round, {'one' if settings.one_sided else 'two'}-sided penalty"
     )
     return BenchModel(name, train, load_matgan, learning_curve, about)
 
