@@ -84,6 +84,8 @@ def test_a_system_of_metals_is_served_without_charges(library):
 def test_bad_orders_are_refused_with_what_would_do(library):
     with pytest.raises(UnknownNameError, match="sequence"):
         compose(ComposeOrder("Li-O", recipe="sequnce"), library)
+    with pytest.raises(InputError, match="Li-Sn-S"):
+        compose(ComposeOrder("Li4SnS4"), library)
     with pytest.raises(InputError, match="1 or more"):
         compose(ComposeOrder("Li-O", n=0), library)
     with pytest.raises(EmptyResultError, match="no formula"):

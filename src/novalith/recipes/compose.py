@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -208,6 +209,11 @@ def formula_request(order: ComposeOrder, known: Sequence[str]) -> FormulaRequest
         allowed = frozenset(known) - order.deny
         low, high = order.n_elements or (max(2, len(order.require)), max(6, len(order.require)))
         return FormulaRequest(allowed, order.require, order.targets, (low, high), order.max_atoms, order.rules)
+    if re.fullmatch(r"(?=.*\d)[A-Za-z0-9()]+", text):
+        raise InputError(
+            f"{text!r} is a formula; compose draws formulas for a chemical system such as Li-Sn-S. To look around a "
+            "formula, give --recipe ding --near FORMULA."
+        )
     elements = frozenset(PhaseField.parse(text).elements)
     allowed = elements - order.deny
     require = order.require if order.subsystems else order.require | allowed
