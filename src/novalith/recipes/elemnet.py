@@ -5,7 +5,12 @@
 The network is the published one. Three things about its training differ, because a thousand passes in batches of 32 are
 out of reach on two cores: several targets are learned at once by one last layer, AdamW runs one cycle of rates in large
 batches (size "default"), and early stopping watches a part of the *training* rows. The published run watched the test
-rows, and its figure is therefore optimistic. Size "paper" keeps the published batch, rate and patience.
+rows, and its figure is therefore optimistic. Size "paper" keeps the published batch and rate.
+
+Dropout needs an end. Through seventeen ReLU layers the mean of the outputs under dropout is not the output without it,
+and a network that was trained with it alone is biased when it is used without: measured here after 50 passes, 0.12
+eV/atom of error in the formation energy without dropout against 0.054 for the mean of twelve answers with it. The last
+passes of every size therefore settle the weights without dropout.
 
 The model gives no uncertainty.
 """
@@ -31,7 +36,7 @@ from novalith.recipes.training import TrainingOrder, TrainingSummary
 from novalith.represent.composition_features import ELEMNET_ELEMENTS, element_fractions, holds_only
 from novalith.represent.formula_table import FormulaTable
 from novalith.store.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from novalith.training.loop import EpochReport, Supervision, TrainingSettings, train
+from novalith.training.loop import BatchLoss, EpochReport, Supervision, TrainingSettings, train
 
 BIBTEX = """@article{jha2018elemnet,
   title = {{ElemNet}: Deep Learning the Chemistry of Materials From Only Elemental Composition},
@@ -51,22 +56,25 @@ class ElemNetSettings:
     Attributes:
         divisor: of the published widths.
         training: rates, passes, batches.
+        n_settling: passes without dropout that follow, at a fifth of the rate.
     """
 
     divisor: int
     training: TrainingSettings
+    n_settling: int
 
 
 SIZES = {
-    "tiny": ElemNetSettings(32, TrainingSettings(n_epochs=4, batch_size=32, learning_rate=1e-3, averaging=0.9)),
+    "tiny": ElemNetSettings(32, TrainingSettings(n_epochs=4, batch_size=32, learning_rate=1e-3, averaging=0.9), 2),
     "default": ElemNetSettings(
         1,
         TrainingSettings(
             n_epochs=50, batch_size=512, learning_rate=5e-4, weight_decay=1e-2, averaging=0.999, precision="bfloat16"
         ),
+        15,
     ),
     "paper": ElemNetSettings(
-        1, TrainingSettings(n_epochs=1000, batch_size=32, learning_rate=1e-4, weight_decay=0.0, patience=200)
+        1, TrainingSettings(n_epochs=1000, batch_size=32, learning_rate=1e-4, weight_decay=0.0), 50
     ),
 }
 
@@ -134,10 +142,36 @@ def train_elemnet(
         said = torch.cat([network(part) for part in x[held].split(_BLOCK)])
         return float(masked_error(said, y[held]))
 
-    supervision = replace(supervision or Supervision(), validation=validation)
+    # Under dropout the held-out error says nothing of how good the weights will be; the last of them are kept.
+    supervision = replace(supervision or Supervision(), validation=None)
     curve = train(network, loss, len(kept), settings.training, supervision, rng=rng)
+    curve += _settle(network, loss, len(kept), settings, replace(supervision, validation=validation), rng)
     domain = TrainingDomain.of(rows.table, rows.by_target())
     return ElemNetPredictor(network.cpu(), settings.divisor, mean, scale, domain), curve, held
+
+
+def _settle(
+    network: ElemNet,
+    loss: BatchLoss,
+    n_rows: int,
+    settings: ElemNetSettings,
+    supervision: Supervision,
+    rng: np.random.Generator,
+) -> tuple[EpochReport, ...]:
+    """The passes without dropout, with a state of their own to resume from."""
+    for module in network.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    rate = settings.training.learning_rate / 5
+    training = replace(settings.training, n_epochs=settings.n_settling, learning_rate=rate)
+    path = supervision.resume_path
+    told = replace(supervision, resume_path=None if path is None else settling_path(path))
+    return train(network, loss, n_rows, training, told, rng=rng)
+
+
+def settling_path(path: Path) -> Path:
+    """Where the state of the last passes is kept, beside that of the first."""
+    return path.with_name(path.name + ".settling")
 
 
 def masked_error(said: Tensor, truth: Tensor) -> Tensor:
@@ -197,6 +231,7 @@ def train_from_file(order: TrainingOrder) -> TrainingSummary:
     supervision = Supervision(resume_path=order.resume_path, watch=order.watch)
     predictor, curve, held = train_elemnet(rows, settings_of(order), supervision, rng=np.random.default_rng(order.seed))
     save_elemnet(predictor, order.out)
+    settling_path(order.resume_path).unlink(missing_ok=True)
     figures: dict[str, float] = {}
     checked = rows.select(held)
     for name, truth in checked.by_target().items():
