@@ -70,6 +70,7 @@ def main() -> None:
     values = {given.property: parts["train"][COLUMNS[given.property]].to_numpy()}
     predictor, left_out, _ = train_predictor(table, values, settings, watched, rng=np.random.default_rng(given.seed))
     predictor.save(given.out)
+    watched.forget()
     predictor = DingPredictor.load(given.out)
     print(f"trained on {len(table) - len(left_out)} formulas; {len(left_out)} do not fit counts up to 10")
     print(f"{time.process_time() - spent:.0f} s of processor time in this run")
