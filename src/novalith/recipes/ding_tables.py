@@ -79,7 +79,7 @@ def errors_table(
     title = f"{_described(kind, settings)}: |judge - target|; the judge's own errors are {told}"
     head = f"{'generator':24s}{'choice':10s}"
     head += "".join(f"{_SHORT[n][0] + ' median':>11s}{'p90':>8s}" for n in floor)
-    head += f"{'in floors':>16s}{'hits':>7s}" + "".join(f"{_SHORT[n][0]:>8s}" for n in floor)
+    head += f"{'in floors':>20s}{'hits':>7s}" + "".join(f"{_SHORT[n][0]:>8s}" for n in floor)
     lines = [head]
     for r in records:
         cells = f"{r['model']:24s}{r['choice']:10s}"
@@ -87,7 +87,7 @@ def errors_table(
             cells += _cell((r["error"]["median"] or {}).get(n), 11, _SHORT[n][1])
             cells += _cell((r["error"]["p90"] or {}).get(n), 8, _SHORT[n][1])
         ratios = [(r["error"]["median_in_floors"] or {}).get(n) for n in floor]
-        cells += f"{' / '.join('-' if x is None else f'{x:.1f}' for x in ratios):>16s}{r['hits']['n']:7d}"
+        cells += f"{' / '.join('-' if x is None else f'{x:.1f}' for x in ratios):>20s}{r['hits']['n']:7d}"
         cells += "".join(_cell((r["hits"]["median"] or {}).get(n), 8, _SHORT[n][1]) for n in floor)
         lines.append(cells)
     lines.append(
