@@ -40,7 +40,7 @@ def test_near_codes_explain_what_they_carry():
 
 
 def test_both_maps_hold_all_formulas_and_say_how_they_were_made(tmp_path):
-    settings = replace(SIZES["tiny"], vae=replace(SIZES["tiny"].vae, n_epochs=60, batch_size=16))
+    settings = replace(SIZES["tiny"], vae=replace(SIZES["tiny"].vae, n_epochs=60, batch_size=16), prior="normal")
     half = np.arange(len(TABLE)) % 2 == 0
     known = KnownFormulas(TABLE, VALUES)
     model, _ = train_ding(TABLE.select(half), {k: v[half] for k, v in VALUES.items()}, settings, rng=RNG)
