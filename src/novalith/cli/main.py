@@ -32,6 +32,7 @@ VERBS = (
     "predict",
     "fields",
     "compose",
+    "twod",
     "train",
     "bench",
 )

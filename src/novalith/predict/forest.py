@@ -128,7 +128,7 @@ def fit_forest(
         )
         model.fit(features[drawn], targets[drawn])
         roots.append(n_nodes)
-        parts.append(_nodes(model.tree_, n_nodes))
+        parts.append(nodes_of(model.tree_, n_nodes))
         n_nodes += model.tree_.node_count
         out = np.ones(n, dtype=bool)
         out[drawn] = False
@@ -142,7 +142,8 @@ def fit_forest(
     return Forest(np.array(roots, np.int32), feature, threshold, left, right, value, widening)
 
 
-def _nodes(tree: Any, first: int) -> tuple[NDArray[Any], ...]:
+def nodes_of(tree: Any, first: int) -> tuple[NDArray[Any], ...]:
+    """(feature, threshold, left, right, value) of the nodes of a tree of scikit-learn, numbered from `first`."""
     leaf = tree.children_left < 0
     itself = np.arange(tree.node_count) + first
     # Thresholds lie midway between two float32 values; rounding down keeps each value on its side.

@@ -27,6 +27,7 @@ TRAINERS = {
     "elemnet": "novalith.recipes.elemnet",
     "magpie-forest": "novalith.recipes.magpie_forest",
     "set-network": "novalith.recipes.set_network",
+    "two-dimensional": "novalith.recipes.two_dimensional_classifier",
     "point-cloud-gan": "novalith.recipes.point_cloud_training",
     "cross-domain-gan": "novalith.recipes.cross_domain_training",
 }
