@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from novalith.data.library import Hidden, Library
+from novalith.data.library import Library
 from novalith.materials import Composition, Crystal
 from novalith.propose.monolayers import LEAST_SCORE, as_vacuum, layer_templates, moves, realise_layer
 from novalith.represent.layers import VACUUM_A, Monolayer, as_monolayer
@@ -79,11 +79,6 @@ def test_the_bulk_has_the_same_formula_and_the_lineage_says_what_was_done(templa
 
 def test_a_formula_without_layers_of_its_kind_has_no_move(templates):
     assert moves(templates, Composition.parse("Al7Fe13O19"), 3) == []
-
-
-def test_what_is_hidden_is_no_template():
-    library = Library(Hidden(formulas=frozenset({"MoS2"})))
-    assert "MoS2" not in layer_templates(library).formulas
 
 
 def test_a_slab_gets_the_vacuum_of_the_templates():

@@ -172,3 +172,46 @@ def compositions(
         print(json_format.dumps({table.title: table.records for table in tables}, indent=2))
     else:
         print("\n\n".join(table.text for table in tables))
+
+
+@app.command()
+def twod(
+    classifier: bool = typer.Option(False, "--classifier", help="The classifier of formulas."),
+    pipeline: bool = typer.Option(False, "--pipeline", help="One run from drawn formulas to monolayers."),
+    folds: int = typer.Option(5, min=1, max=5, help="Folds to run, of five."),
+    unlabelled: int = typer.Option(30_000, min=300, help="Unlabelled formulas that the classifier is measured on."),
+    trees: int = typer.Option(50, min=1, help="Trees of every forest that is measured."),
+    n: int = typer.Option(2_000_000, "-n", "--number", min=1000, help="Formulas drawn."),
+    top: int = typer.Option(40, min=1, help="Layers relaxed at most."),
+    threshold: float = typer.Option(0.95, min=0, max=1, help="Least score of the classifier."),
+    figure: Path | None = typer.Option(None, help="SVG to write: statistics of listed, bulk and drawn formulas."),
+    data: Path = typer.Option(..., envvar="NOVALITH_DATA", help="Folder of the public tables."),
+    keep: Path = typer.Option(Path("bench-twod"), help="Folder of the run; formulas drawn there are not drawn again."),
+    seed: int = typer.Option(0, help="Of folds, forests and draws."),
+    json: bool = typer.Option(False, "--json", help="Print one JSON object."),
+) -> None:
+    """Recompute the figures on monolayers; with no option, both parts."""
+    import sys
+
+    from novalith.cli.terminal import show
+    from novalith.data.library import Library
+    from novalith.recipes import song_2d_output as song
+    from novalith.recipes import two_dimensional_bench as bench
+    from novalith.recipes.bench_tables import as_records
+    from novalith.recipes.song_2d import Song2dOrder
+
+    def tell(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    tables = []
+    asked = bench.ClassifierBench(data, folds, unlabelled, trees, seed)
+    run = song.Song2dRun(keep, Song2dOrder(threshold, top), draw=n, seed=seed)
+    if classifier or not pipeline:
+        tables += bench.classifier_tables(asked, tell)
+    if pipeline or not classifier:
+        tables += song.tables(song.run_song_2d(run, Library(), tell))
+    if figure is not None:
+        from novalith.report.figures.formula_statistics import draw_formula_statistics
+
+        draw_formula_statistics(bench.feature_groups(asked, next(run.blocks()).table), figure)
+    show(dict(as_records(tables)), "\n\n".join(table.text for table in tables), json)

@@ -101,6 +101,7 @@ class LayerRow:
         bulk_from: which bulk the exfoliation energy is against.
         lowest_thz: of the phonons, where they were computed.
         phonons: what they say.
+        known: "reported" where the formula was made by somebody, "computed" where the Materials Project has it, or "".
     """
 
     candidate: Candidate
@@ -114,6 +115,7 @@ class LayerRow:
     bulk_from: str = ""
     lowest_thz: float | None = None
     phonons: str = ""
+    known: str = ""
 
     @property
     def id(self) -> str:
@@ -267,10 +269,18 @@ def _formed(rows: list[LayerRow], order: Song2dOrder, library: Library, potentia
                 continue
             stage.take("" if energy < 0 else "formation energy not below 0")
             if energy < 0:
-                kept.append(replace(row, formation_energy_ev_per_atom=energy, above_hull_ev_per_atom=above))
+                known = _known(row.candidate, library)
+                kept.append(
+                    replace(row, formation_energy_ev_per_atom=energy, above_hull_ev_per_atom=above, known=known)
+                )
             else:
                 lost.append((row.id, f"formation energy {energy:.3f} eV/atom"))
     return kept, stage, lost
+
+
+def _known(candidate: Candidate, library: Library) -> str:
+    formula = candidate.crystal.composition.reduced.formula
+    return "reported" if formula in library.reported else "computed" if formula in library.hull_energies else ""
 
 
 def _energies(row: LayerRow, plain: Potential | None, library: Library) -> tuple[float, float]:

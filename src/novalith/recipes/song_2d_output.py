@@ -28,7 +28,7 @@ from novalith.store.files import make_folder, write_atomic
 DRAWN = FormulaRequest(n_elements=(2, 5), max_atoms=20)
 
 COLUMNS = (
-    "rank", "id", "formula", "score", "template", "move", "substitution_log_likelihood", "n_atoms",
+    "rank", "id", "formula", "known", "score", "template", "move", "substitution_log_likelihood", "n_atoms",
     "formation_energy_ev_per_atom", "above_hull_ev_per_atom", "exfoliation_ev_per_atom", "exfoliation_mev_per_a2",
     "bulk", "lowest_phonon_thz", "file",
 )  # fmt: skip
@@ -106,7 +106,7 @@ def records(found: Monolayers) -> list[dict[str, Any]]:
 
 def tables(found: Monolayers) -> list[Table]:
     """Funnel, thresholds and monolayers for people."""
-    short = ("rank", "formula", "score", "template", "formation_energy_ev_per_atom", "above_hull_ev_per_atom",
+    short = ("rank", "formula", "known", "score", "template", "formation_energy_ev_per_atom", "above_hull_ev_per_atom",
              "exfoliation_ev_per_atom", "exfoliation_mev_per_a2")  # fmt: skip
     return [
         table_of_records("Funnel", [stage.record() for stage in found.stages]),
@@ -136,7 +136,7 @@ def write_output(found: Monolayers, out: Path) -> None:
 def _record(place: int, row: LayerRow) -> dict[str, Any]:
     lineage = row.candidate.lineage
     cells = (
-        place, row.id, row.candidate.crystal.composition.reduced.formula, round(row.score, 4), lineage.parents[0],
+        place, row.id, row.candidate.crystal.composition.reduced.formula, row.known, round(row.score, 4), lineage.parents[0],
         lineage.move, _rounded(dict(lineage.scores)["substitution_log_likelihood"]), row.candidate.crystal.n_atoms,
         _rounded(row.formation_energy_ev_per_atom), _rounded(row.above_hull_ev_per_atom),
         _rounded(row.exfoliation_ev_per_atom), _rounded(row.exfoliation_mev_per_a2), row.bulk_from,

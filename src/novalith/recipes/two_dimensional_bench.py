@@ -44,6 +44,7 @@ from novalith.recipes.two_dimensional_classifier import (
     without_listed,
 )
 from novalith.represent.bundled_layers import bundled_layers
+from novalith.represent.composition_features import magpie_features
 from novalith.represent.formula_table import FormulaTable, element_keys, formula_keys, read_formulas
 
 Floats = NDArray[np.float64]
@@ -271,3 +272,13 @@ def classifier_tables(bench: ClassifierBench, report: Report = lambda _: None) -
         *thresholds,
         table_of_records("Formulas that one database alone lists, by a forest without it", left_out),
     ]
+
+
+def feature_groups(bench: ClassifierBench, drawn: FormulaTable, n: int = 3_000) -> dict[str, NDArray[np.float32]]:
+    """(n, 132) Magpie statistics of some listed formulas, some of the Materials Project, and some drawn ones."""
+    rng = np.random.default_rng(bench.seed)
+    listed = read_formulas(formulas_of_table(existing(bench.data / FILES[0]), "reduced_formula"))
+    bulk = without_listed(read_formulas(formulas_of_table(existing(bench.data / FILES[1]))), listed)
+    fresh = without_listed(drawn, listed.select(np.zeros(len(listed), dtype=bool)))
+    groups = {"listed as monolayers": listed, "bulk": bulk, "drawn": fresh}
+    return {name: magpie_features(table.select(rng.permutation(len(table))[:n])) for name, table in groups.items()}
