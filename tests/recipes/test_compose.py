@@ -110,6 +110,21 @@ def test_screening_enumerates_a_system_and_orders_it_by_predicted_stability(libr
         compose(ComposeOrder("any", recipe="screening"), library)
 
 
+@pytest.mark.parametrize("recipe", ["matgan", "ding"])
+def test_the_published_models_draw_too(library, recipe):
+    order = ComposeOrder("any", n=10, recipe=recipe, require=frozenset({"O"}), seed=2)
+    composed = compose(order, library)
+    assert len(composed.ranked) == 10
+    assert all("O" in r.composition.field.elements and r.balanced for r in composed.ranked)
+
+
+def test_the_latent_space_is_walked(library):
+    near = compose(ComposeOrder("any", n=6, recipe="ding", near="LiFePO4", rules=None), library)
+    assert any({"Li", "O"} <= set(r.composition.field.elements) for r in near.ranked)
+    walk = compose(ComposeOrder("any", n=8, recipe="ding", between=("NaCl", "MgO"), rules=None), library)
+    assert "MgO" in {r.composition.formula for r in walk.ranked}
+
+
 def test_the_verb_writes_a_table(tmp_path):
     out = tmp_path / "formulas.csv"
     asked = ["compose", "Na-Cl-O", "-n", "10", "--subsystems", "--csv", str(out), "--json", "--n-elements", "2-3"]

@@ -37,11 +37,11 @@ if TYPE_CHECKING:
 
 #: Shipped weights, cards beside them.
 WEIGHTS = Path(__file__).parent / "weights"
-#: Recipe -> (kind of its checkpoint, module, class, shipped weights).
+#: Recipe -> (kind of its checkpoint, module, function that reads one, shipped weights).
 MODELS = {
-    "sequence": ("formula-sequence", "novalith.recipes.sequence", "FormulaSequence", "sequence.safetensors"),
-    "matgan": ("matgan", "novalith.recipes.matgan", "MatGan", "matgan.safetensors"),
-    "ding": ("ding", "novalith.recipes.ding", "Ding", "ding.safetensors"),
+    "sequence": ("formula-sequence", "novalith.recipes.sequence", "load_sequence", "sequence.safetensors"),
+    "matgan": ("matgan", "novalith.recipes.matgan", "load_matgan", "matgan.safetensors"),
+    "ding": ("ding", "novalith.recipes.ding", "load_ding", "ding.safetensors"),
 }
 #: The recipe that draws nothing: all formulas of a system, ranked by predicted stability.
 SCREENING = "screening"
@@ -230,7 +230,7 @@ def load_model(recipe: str, checkpoint: Path | None = None) -> CompositionModel:
     """
     if recipe not in MODELS:
         raise UnknownNameError("recipe", recipe, (*MODELS, SCREENING))
-    kind, module, name, shipped = MODELS[recipe]
+    kind, module, loader, shipped = MODELS[recipe]
     path = checkpoint or WEIGHTS / shipped
     if checkpoint is not None and checkpoint_kind(checkpoint) != kind:
         raise InputError(
@@ -241,8 +241,8 @@ def load_model(recipe: str, checkpoint: Path | None = None) -> CompositionModel:
             f"{recipe} ships no weights. Train them: novalith train {recipe} --data FILE --out {recipe}.safetensors, "
             f"and give --checkpoint {recipe}.safetensors."
         )
-    model: CompositionModel = getattr(import_module(module), name).load(path)
-    return model
+    load: Callable[[Path], CompositionModel] = getattr(import_module(module), loader)
+    return load(path)
 
 
 @lru_cache(maxsize=1)

@@ -33,7 +33,7 @@ memory, so that its draws must be judged by how many were not trained on.
 *Conditions that are not given* are drawn with the given ones from the training rows near the target, so that the three
 stay consistent: energy per atom = formation energy + mean energy of the elements.
 
-Pathak, Juneja, Varma, Ehara and Deva Priyakumar, npj Comput. Mater. 6, 54 (2020); code devalab/DING at 317d7c6.
+Pathak, Juneja, Varma, Ehara and Deva Priyakumar, Phys. Chem. Chem. Phys. 22, 26935 (2020); code devalab/DING at 317d7c6.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ BIBTEX = """@article{pathak2020deep,
   title = {Deep learning enabled inorganic material generator},
   author = {Pathak, Yashaswi and Juneja, Karandeep Singh and Varma, Girish and Ehara, Masahiro and
             Deva Priyakumar, U.},
-  journal = {npj Computational Materials}, volume = {6}, pages = {54}, year = {2020},
-  doi = {10.1038/s41524-020-00326-9}
+  journal = {Physical Chemistry Chemical Physics}, volume = {22}, pages = {26935--26943}, year = {2020},
+  doi = {10.1039/d0cp03508d}
 }"""
 
 Floats = NDArray[np.float64]
@@ -234,6 +234,11 @@ def decode_cells(cells: NDArray[np.floating[Any]], decoding: str) -> Counts:
         return counts_by_argmax(cells, LAYOUT)
     # Two classes of one element cannot both pass one half, but for a tie of two halves.
     return counts_by_threshold(cells, LAYOUT, THRESHOLD)
+
+
+def load_ding(path: Path) -> Ding:
+    """Read a checkpoint; see `Ding.load`."""
+    return Ding.load(path)
 
 
 def train_ding(

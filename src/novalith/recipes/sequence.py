@@ -226,6 +226,11 @@ class FormulaSequence(CompositionModel):
         return cls(generator, conditions, tuple(stored.vocabulary["elements"]), settings)
 
 
+def load_sequence(path: Path) -> FormulaSequence:
+    """Read a checkpoint; see `FormulaSequence.load`."""
+    return FormulaSequence.load(path)
+
+
 def train_sequence(
     table: FormulaTable,
     targets: Mapping[str, NDArray[np.float64]],

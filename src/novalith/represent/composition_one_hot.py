@@ -15,7 +15,7 @@ Generators return cells in (0, 1). Two readings of a row of cells:
     threshold   the count of the last column with a cell >= t; absent where there is none   (published: MatGAN t = 0.2)
     argmax      the count of the largest cell, absent if that is the absent column or smaller than a floor
 
-Dan et al., npj Comput. Mater. 6, 84, 2020 (MatGAN); Pathak et al., npj Comput. Mater. 6, 54, 2020 (DING).
+Dan et al., npj Comput. Mater. 6, 84, 2020 (MatGAN); Pathak et al., Phys. Chem. Chem. Phys. 22, 26935, 2020 (DING).
 """
 
 from __future__ import annotations
