@@ -33,7 +33,8 @@ memory, so that its draws must be judged by how many were not trained on.
 *Conditions that are not given* are drawn with the given ones from the training rows near the target, so that the three
 stay consistent: energy per atom = formation energy + mean energy of the elements.
 
-Pathak, Juneja, Varma, Ehara and Deva Priyakumar, Phys. Chem. Chem. Phys. 22, 26935 (2020); code devalab/DING at 317d7c6.
+Pathak, Juneja, Varma, Ehara and Deva Priyakumar, Phys. Chem. Chem. Phys. 22, 26935 (2020); code devalab/DING at
+317d7c6.
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ Three additions of ours can be switched on. *Fractions*: the inputs also hold ea
 compound with three one-hot matrices; half of the formulas of a batch are multiplied at random as far as 10 atoms an
 element allow, and a prediction is the mean over the multiples 1 to 3 that fit.
 
-Pathak et al., Phys. Chem. Chem. Phys. 22, 26935 (2020); layers as in devalab/DING at 317d7c6. Published test errors: formation
-energy 0.0515 eV/atom, energy 0.0722 eV/atom, volume 0.3986 A^3/atom.
+Pathak et al., Phys. Chem. Chem. Phys. 22, 26935 (2020); layers as in devalab/DING at 317d7c6. Published test
+errors: formation energy 0.0515 eV/atom, energy 0.0722 eV/atom, volume 0.3986 A^3/atom.
 """
 
 from __future__ import annotations
