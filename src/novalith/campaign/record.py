@@ -94,8 +94,8 @@ class RunRecord:
         energy_scale: the scale of every energy in the record.
         n_relaxations: relaxations spent.
         cited: BibTeX keys of exactly what was used.
-        formulas: (formula, score in nats, reason) of the formulas that were tried in a chemical system, best first; empty
-            where the request named them.
+        formulas: (formula, score in nats, reason) of the formulas that were tried in a chemical system, best first;
+            empty where the request named them.
     """
 
     folder: Path
