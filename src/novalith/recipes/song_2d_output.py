@@ -137,7 +137,8 @@ def _record(place: int, row: LayerRow) -> dict[str, Any]:
     lineage = row.candidate.lineage
     cells = (
         place, row.id, row.candidate.crystal.composition.reduced.formula, row.known, round(row.score, 4),
-        lineage.parents[0], lineage.move, _rounded(dict(lineage.scores)["substitution_log_likelihood"]), row.candidate.crystal.n_atoms,
+        lineage.parents[0], lineage.move, _rounded(dict(lineage.scores)["substitution_log_likelihood"]),
+        row.candidate.crystal.n_atoms,
         _rounded(row.formation_energy_ev_per_atom), _rounded(row.above_hull_ev_per_atom),
         _rounded(row.exfoliation_ev_per_atom), _rounded(row.exfoliation_mev_per_a2), row.bulk_from,
         _rounded(row.lowest_thz), f"structures/{place:03d}-{row.id}.cif",
