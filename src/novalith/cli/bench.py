@@ -62,6 +62,7 @@ def validation(
     dft: bool = typer.Option(False, "--dft", help="Formation energies of MgO and a monolayer of MgCl2 by GPAW."),
     n: int = typer.Option(150, min=1, help="Most rows of a table."),
     potential: str = typer.Option("chgnet", help="The potential; exfoliation adds the dispersion itself."),
+    python: str = typer.Option("", help="With --dft: interpreter that has GPAW; this one by default."),
     data: Path | None = typer.Option(None, envvar="NOVALITH_DATA", help="Folder of the public tables."),
     keep: Path = typer.Option(Path("bench-validation"), help="Folder for results; what it holds is not done again."),
     seed: int = typer.Option(0, help="Chooses the rows."),
@@ -75,7 +76,7 @@ def validation(
 
     from novalith.recipes import validation_bench as bench
 
-    asked = bench.Bench(data, keep, n, potential)
+    asked = bench.Bench(data, keep, n, potential, python)
 
     def tell(line: str) -> None:
         print(line, file=sys.stderr)

@@ -91,12 +91,14 @@ class Bench:
         keep: folder for the logs; records found there are not computed again.
         n: most rows of a table.
         potential: its name.
+        python: interpreter that has GPAW; this one where empty.
     """
 
     data: Path | None
     keep: Path
     n: int
     potential: str = "chgnet"
+    python: str = ""
 
     def table(self, name: str, columns: list[str] | None = None) -> Any:
         """A public table.
@@ -232,7 +234,7 @@ def dft_records(bench: Bench, report: Report) -> Records:
         raise InputError(layer.reason)
     settings = DftSettings(cutoff_ev=DFT_CUTOFF_EV)
     plan = plan_calculations([("MgO", known["mp-1265"]), ("MgCl2-layer", layer.crystal)], settings, Library())
-    command = command_of("gpaw")
+    command = command_of("gpaw", bench.python)
     energies: dict[str, float] = {}
     records: Records = []
     for calculation in plan:
