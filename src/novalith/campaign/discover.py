@@ -21,20 +21,23 @@ from novalith.campaign.codec import candidate_from_json, candidate_to_json, rela
 from novalith.campaign.finish import CHARGE_RULE, Surroundings, judge_results
 from novalith.campaign.folder import CampaignFolder
 from novalith.campaign.funnel import Funnel
-from novalith.campaign.gather import PROPOSAL_STAGES, Gathered, gather
+from novalith.campaign.gather import READING, Gathered, gather, proposal_stages
 from novalith.campaign.known import Known, known_materials, read_references
 from novalith.campaign.observer import Observer, Silence
 from novalith.campaign.outputs import write_outputs
 from novalith.campaign.plan import Plan, ResolvedPlan, check_same, read_plan
 from novalith.campaign.record import RunRecord
-from novalith.data.cards import load_cards
+from novalith.data.cards import load_cards, load_software
 from novalith.data.library import Library
 from novalith.errors import InputError
-from novalith.materials import Candidate
+from novalith.materials import Candidate, Composition
 from novalith.propose.base import Request
 from novalith.propose.formulas import formulas_of
 from novalith.propose.registry import load_proposers
+from novalith.propose.structures import NAME as STRUCTURES
+from novalith.propose.structures import Given, read_given
 from novalith.recipes.compose import formulas_for
+from novalith.recipes.formula_ranking import RankedFormula
 from novalith.relax.base import Relaxation
 from novalith.relax.pool import RelaxationPool
 from novalith.relax.potentials import potential_info
@@ -60,6 +63,7 @@ class _Job:
     resolved: ResolvedPlan
     request: Request
     known: Known
+    given: Given | None
     references: Mapping[str, float]
     folder: CampaignFolder
     workers: int
@@ -105,16 +109,20 @@ def discover(
         EmptyResultError: a stage left nothing.
         StorageError: the folder may not be written to, or the disk is full.
     """
-    request = plan.request()
     if pool is not None and pool.settings != settings_of(plan):
         raise InputError("The pool that was lent relaxes with other settings than the plan asks for.")
-    own, checksum = read_references(plan.reference)
+    own, checksums = read_references(plan.reference)
+    given = read_given(Path(plan.structures)) if plan.structures else None
+    if given is not None:
+        checksums |= {"structures": given.checksum}
     known = known_materials(plan.hidden, own)
+    request = plan.request(_rankable(given.elements, known.library, plan) if given is not None else ())
     job = _Job(
         plan=plan,
-        resolved=resolve(plan, checksum),
+        resolved=resolve(plan, checksums),
         request=request,
         known=known,
+        given=given,
         references=_references(known.library, plan, request),
         folder=CampaignFolder(make_folder(out)),
         workers=workers,
@@ -125,7 +133,7 @@ def discover(
         _claim(job)
         gathered = _gathered(job)
         results = _relaxed(job, gathered.queue, cache)
-        around = _surroundings(job)
+        around = _surroundings(job, gathered.queue)
         job.observer.note("Ranking and writing structures.")
         ranked, funnel = judge_results(plan, gathered.queue, results, around)
         rebuild_index(job.folder.index, [_index_row(c, results[c.id]) for c in gathered.queue])
@@ -152,8 +160,18 @@ def resolve(plan: Plan, own_data: Mapping[str, str]) -> ResolvedPlan:
     return ResolvedPlan(plan, code, {card.key: card.sha256 for card in load_cards()} | dict(own_data))
 
 
+def _rankable(elements: Sequence[str], library: Library, plan: Plan) -> tuple[str, ...]:
+    """The elements that have a reference energy."""
+    references = _all_references(library, plan)
+    return tuple(s for s in elements if s in references)
+
+
+def _all_references(library: Library, plan: Plan) -> Mapping[str, float]:
+    return library.elemental_references(TABLE_REFERENCES if plan.hull == "table" else plan.potential)
+
+
 def _references(library: Library, plan: Plan, request: Request) -> Mapping[str, float]:
-    references = library.elemental_references(TABLE_REFERENCES if plan.hull == "table" else plan.potential)
+    references = _all_references(library, plan)
     unknown = ",".join(sorted(request.allowed - set(references)))
     if unknown:
         raise InputError(
@@ -176,26 +194,35 @@ def _gathered(job: _Job) -> Gathered:
     """The queue, from its log or made now."""
     if job.folder.queue.exists():
         (head, *rows), _ = read_log(job.folder.queue)
-        funnel = Funnel.from_json(PROPOSAL_STAGES, head["funnel"])
+        funnel = Funnel.from_json(proposal_stages(job.plan), head["funnel"])
         queue = tuple(candidate_from_json(row) for row in rows)
         return Gathered(queue, funnel, head["drawn"], tuple(tuple(entry) for entry in head.get("formulas", ())))
-    job.observer.note("Choosing formulas.")
-    # A stream of its own: the proposers count theirs up from 0.
-    ranked = formulas_for(job.request, job.known.library, rng=np.random.default_rng([job.plan.seed, 2**20]))
-    chosen = tuple(r.composition for r in ranked) or formulas_of(job.request, job.known.library)
+    ranked, chosen = _formulas(job)
     job.observer.stage("Proposing and screening", job.plan.budget)
     gathered = gather(
         job.plan,
         replace(job.request, formulas=chosen),
-        load_proposers(job.plan.generators, job.known.library),
+        load_proposers(job.plan.generators, job.known.library, job.given),
         (CellSanity(), Distances(), *(() if job.request.composition else (CHARGE_RULE,))),
         job.known.novelty,
         advance=job.observer.advance,
     )
+    if job.given is not None:
+        gathered.funnel.refuse(READING, job.given.refused)
     gathered = replace(gathered, formulas=tuple((r.composition.formula, r.score, r.reason) for r in ranked))
     head = {"funnel": gathered.funnel.to_json(), "drawn": gathered.drawn, "formulas": gathered.formulas}
     write_log(job.folder.queue, [head, *(candidate_to_json(c) for c in gathered.queue)])
     return gathered
+
+
+def _formulas(job: _Job) -> tuple[tuple[RankedFormula, ...], tuple[Composition, ...]]:
+    """The formulas of a chemical system with their reasons, and those to try; none where all crystals are given."""
+    if job.plan.generators == (STRUCTURES,):
+        return (), ()
+    job.observer.note("Choosing formulas.")
+    # A stream of its own: the proposers count theirs up from 0.
+    ranked = formulas_for(job.request, job.known.library, rng=np.random.default_rng([job.plan.seed, 2**20]))
+    return ranked, tuple(r.composition for r in ranked) or formulas_of(job.request, job.known.library)
 
 
 def _relaxed(job: _Job, queue: Sequence[Candidate], cache: Cache | None) -> dict[str, Relaxation]:
@@ -227,14 +254,24 @@ def _relaxed(job: _Job, queue: Sequence[Candidate], cache: Cache | None) -> dict
     return results
 
 
-def _surroundings(job: _Job) -> Surroundings:
+def _surroundings(job: _Job, queue: Sequence[Candidate]) -> Surroundings:
     """The competing phases, from the table or relaxed with the same potential."""
+    fields = [job.request.field]
+    if not job.plan.ask:  # as many systems as the structures have; nothing else needs a hull
+        fields = sorted({c.crystal.composition.field for c in queue})
+    library = job.known.library
     if job.plan.hull == "table":
-        return Surroundings(job.known.novelty, job.references, table_phases(job.known.library, job.request.field), ())
+        found = dict.fromkeys(phase for field in fields for phase in table_phases(library, field))
+        return Surroundings(job.known.novelty, job.references, tuple(found), ())
     job.observer.note("Relaxing the competing phases with the same potential.")
+    found = {}
+    missing: dict[str, None] = {}
     with job.open_pool() as pool:
-        phases, missing = relaxed_phases(job.known.library, job.request.field, pool, FolderCache(job.folder.cache))
-    return Surroundings(job.known.novelty, job.references, phases, missing)
+        for field in fields:
+            relaxed = relaxed_phases(library, field, pool, FolderCache(job.folder.cache))
+            found |= dict.fromkeys(relaxed.phases)
+            missing |= dict.fromkeys(relaxed.missing)
+    return Surroundings(job.known.novelty, job.references, tuple(found), tuple(missing))
 
 
 def _record(job: _Job, gathered: Gathered, results: Mapping[str, Relaxation], around: Surroundings) -> RunRecord:
@@ -243,7 +280,7 @@ def _record(job: _Job, gathered: Gathered, results: Mapping[str, Relaxation], ar
     choices = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(job.plan).items()}
     return RunRecord(
         folder=job.folder.root,
-        title=job.plan.ask,
+        title=job.plan.title,
         plan={"plan": choices, "drawn": dict(gathered.drawn)},
         versions={**job.resolved.versions, **cards},
         funnel=(),
@@ -257,20 +294,21 @@ def _record(job: _Job, gathered: Gathered, results: Mapping[str, Relaxation], ar
         hull_mode=job.plan.hull,
         energy_scale=potential_info(job.plan.potential).energy_scale,
         n_relaxations=len(results),
-        cited=_cited(job.plan, by_model=bool(gathered.formulas)),
+        cited=_cited(job.plan, gathered),
         formulas=gathered.formulas,
     )
 
 
-def _cited(plan: Plan, *, by_model: bool) -> tuple[str, ...]:
-    """Keys of the cards of exactly the data, models and methods that the plan uses; `by_model`: formulas were drawn."""
-    by_generator = {
+def _cited(plan: Plan, gathered: Gathered) -> tuple[str, ...]:
+    """Keys of the cards of exactly the data, models and methods that the plan and the makers of its crystals used."""
+    by_generator: dict[str, set[str]] = {
+        STRUCTURES: {c.lineage.generator for c in gathered.queue} & {card.key for card in load_software()},
         "substitution": {"substitution"},
         "prototypes": set(),
         "random-symmetric": {"wyckoff_prior", "pyxtal"},
     }
     keys = {"structures", "hull", "reported", "oqmd", "elemental_references", "oxidation_states"}
-    keys |= {"formula-generator", "composition-predictor"} if by_model else set()
+    keys |= {"formula-generator", "composition-predictor"} if gathered.formulas else set()
     keys |= {plan.potential, "pymatgen", "spglib", "ase", "smact"}
     return tuple(sorted(keys.union(*(by_generator[name] for name in plan.generators))))
 

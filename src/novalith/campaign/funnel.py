@@ -62,6 +62,12 @@ class Funnel:
             )
         )
 
+    def refuse(self, stage: str, refused: Iterable[tuple[str, Verdict]]) -> None:
+        """Structures that never became candidates stop at a stage: (name, why) each."""
+        for name, verdict in refused:
+            self.enter(stage)
+            self.rejections.append(Rejection(name, "", "", stage, verdict.reason, verdict.rule))
+
     def passes(self, stage: str, candidate: Candidate, verdict: Verdict) -> bool:
         """Send a candidate through a stage with a verdict; whether it goes on."""
         self.enter(stage)

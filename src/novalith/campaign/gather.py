@@ -29,7 +29,14 @@ DRAWS_PER_RELAXATION = 40
 #: This many formulas share the budget, or as many as there are.
 FORMULAS_PER_BUDGET = 15
 
+#: The first stage of a campaign that proposes given structures.
+READING = "reading"
 PROPOSAL_STAGES = ("request", "cell", "distances", "charge", "share of the formula", "duplicate", "known structure")
+
+
+def proposal_stages(plan: Plan) -> tuple[str, ...]:
+    """The stages before relaxation, in order."""
+    return (READING, *PROPOSAL_STAGES) if plan.structures else PROPOSAL_STAGES
 
 
 @dataclass(frozen=True)
@@ -53,7 +60,7 @@ class _Screens:
     """All questions to a proposal, in the order of their cost."""
 
     def __init__(self, plan: Plan, request: Request, rules: Sequence[Rule], novelty: NoveltyIndex) -> None:
-        self.funnel = Funnel(PROPOSAL_STAGES)
+        self.funnel = Funnel(proposal_stages(plan))
         self._plan, self._request, self._rules, self._novelty = plan, request, rules, novelty
         self._queued: dict[str, list[tuple[Candidate, Reduced]]] = {}
         sharing = max(1, min(FORMULAS_PER_BUDGET, len(request.formulas)))
@@ -62,6 +69,8 @@ class _Screens:
     def admit(self, candidate: Candidate) -> bool:
         """Whether a proposal is worth a relaxation; a refusal is counted with its reason."""
         passes, crystal = self.funnel.passes, candidate.crystal
+        if READING in self.funnel.stages:
+            self.funnel.enter(READING)
         if not passes("request", candidate, self._as_requested(candidate)):
             return False
         for rule in self._rules:
@@ -79,6 +88,9 @@ class _Screens:
 
     def _as_requested(self, candidate: Candidate) -> Verdict:
         composition = candidate.crystal.composition
+        foreign = ", ".join(s for s in composition.field.elements if s not in self._request.field)
+        if foreign and not self._plan.ask:
+            return Verdict(False, "elements", f"There is no reference energy of {foreign}, so it cannot be ranked.")
         if not self._request.admits(composition):
             return Verdict(False, "formula", f"{composition} is not what was asked for.")
         if candidate.crystal.n_atoms > self._request.max_atoms:
@@ -116,6 +128,14 @@ def gather(
     advance: Callable[[int], None] = lambda _: None,
 ) -> Gathered:
     """Fill the queue of relaxations.
+
+    Args:
+        plan: the budget and the limits.
+        request: what every candidate must be.
+        proposers: take turns.
+        rules: screens of crystals, in the order of their cost.
+        novelty: judges what is known.
+        advance: told of every candidate that joins the queue.
 
     Raises:
         EmptyResultError: nothing passed; the message counts the reasons.
@@ -159,7 +179,7 @@ def _next_admitted(
 def _why_empty(plan: Plan, funnel: Funnel, drawn: Counter[str]) -> str:
     if not drawn.total():
         return (
-            f"None of {', '.join(plan.generators)} has a proposal for {plan.ask} with these limits. "
+            f"None of {', '.join(plan.generators)} has a proposal for {plan.title} with these limits. "
             "Allow more atoms (--max-atoms), another space group, or more generators."
         )
     reasons = "; ".join(
@@ -167,4 +187,4 @@ def _why_empty(plan: Plan, funnel: Funnel, drawn: Counter[str]) -> str:
         for stage in funnel.summary()
         if stage.rejected
     )
-    return f"All {drawn.total()} proposals for {plan.ask} were rejected: {reasons}."
+    return f"All {drawn.total()} proposals for {plan.title} were rejected: {reasons}."

@@ -14,10 +14,12 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from novalith.errors import CampaignError, CorruptDataError, InputError, UnknownNameError
+from novalith.errors import CampaignError, ContradictionError, CorruptDataError, InputError, UnknownNameError
+from novalith.materials import PhaseField
 from novalith.propose.base import Request
-from novalith.propose.registry import PROPOSERS
+from novalith.propose.registry import EVERY_PROPOSER, PROPOSERS
 from novalith.propose.request import parse_request
+from novalith.propose.structures import NAME as STRUCTURES
 
 HULL_MODES = ("table", "same-potential")
 POTENTIALS = ("chgnet",)
@@ -31,7 +33,7 @@ class Plan:
     """Every choice that can change a result.
 
     Attributes:
-        ask: the chemical system or formula, as typed.
+        ask: the chemical system or formula, as typed; empty for whatever `structures` are made of.
         require: elements that every candidate must hold; for a chemical system all of it unless `subsystems`.
         deny: elements that no candidate may hold.
         subsystems: whether candidates may lack some of the elements of the system.
@@ -48,6 +50,8 @@ class Plan:
         hidden: formulas, chemical systems and ids removed from every table before anything is read.
         reference: folder or file of the user's own known materials, empty for none; the checksum of its contents is
             kept beside those of the data cards.
+        structures: folder or file of structures that the generator `structures` proposes, empty for none; their
+            checksum is kept likewise.
     """
 
     ask: str
@@ -66,13 +70,14 @@ class Plan:
     keep_known: bool = False
     hidden: tuple[str, ...] = ()
     reference: str = ""
+    structures: str = ""
 
     def __post_init__(self) -> None:
         if not self.generators:
             raise InputError(f"No generator was named; choose from {', '.join(PROPOSERS)}.")
         for name in self.generators:
-            if name not in PROPOSERS:
-                raise UnknownNameError("generator", name, PROPOSERS)
+            if name not in EVERY_PROPOSER:
+                raise UnknownNameError("generator", name, EVERY_PROPOSER)
         if len(set(self.generators)) != len(self.generators):
             raise InputError(f"A generator is named twice in {','.join(self.generators)}.")
         if self.hull not in HULL_MODES:
@@ -83,10 +88,36 @@ class Plan:
             raise InputError(f"The budget is {self.budget} relaxations; expected at least 1.")
         if self.seed < 0:
             raise InputError(f"The seed is {self.seed}; expected 0 or more.")
-        self.request()  # refuses contradictions before anything is written
+        if bool(self.structures) != (STRUCTURES in self.generators):
+            raise ContradictionError(
+                f"The generator {STRUCTURES} and a folder of structures belong together; name both, or none of them."
+            )
+        if self.ask or not self.structures:
+            self.request()  # refuses contradictions before anything is written
+        elif self.generators != (STRUCTURES,):
+            raise ContradictionError(
+                "Nothing to look for: only given structures can be proposed without a chemical system or a formula."
+            )
 
-    def request(self) -> Request:
-        """What the proposers are asked for, without the formulas."""
+    @property
+    def title(self) -> str:
+        """What the campaign is about, in one word."""
+        return self.ask or self.structures
+
+    def request(self, elements: tuple[str, ...] = ()) -> Request:
+        """What the proposers are asked for, without the formulas.
+
+        Args:
+            elements: those of the given structures, for a plan that asks for nothing else.
+        """
+        if self.structures and not self.ask:
+            return Request(
+                PhaseField(elements),
+                require=frozenset(self.require),
+                deny=frozenset(self.deny) & frozenset(elements),
+                spacegroup=self.spacegroup or None,
+                max_atoms=self.max_atoms,
+            )
         request = parse_request(
             self.ask,
             require=",".join(self.require),

@@ -11,9 +11,12 @@ from novalith.errors import ContradictionError
 
 
 def command(
-    system: str = typer.Argument("", help="Chemical system (Li-Sn-S-Cl) or formula (Li4SnS4); none with --top-fields."),
+    system: str = typer.Argument("", help="Chemical system (Li-Sn-S-Cl) or formula (Li4SnS4)."),
     out: Path = typer.Option(..., help="Campaign folder; the same command in the same folder goes on from there."),
     generators: str = typer.Option("", help="Proposers, comma-separated; all by default."),
+    structures: str = typer.Option(
+        "", help="Folder of structures to take up, such as --out of 'novalith sample'; then a system is not needed."
+    ),
     budget: int = typer.Option(0, help="Number of relaxations; 0 means the default (160)."),
     hull: str = typer.Option("table", help="Competing phases: 'table' or 'same-potential'."),
     require: str = typer.Option("", help="Elements that every candidate must hold."),
@@ -43,6 +46,7 @@ def command(
     from novalith.campaign.validation import validate_run
     from novalith.data.library import Hidden
     from novalith.propose.registry import PROPOSERS
+    from novalith.propose.structures import NAME as STRUCTURES
     from novalith.recipes.fields import default_scorer, rank_fields
     from novalith.report.page import write_report
     from novalith.screen.field_limits import FieldLimits
@@ -50,6 +54,9 @@ def command(
     from novalith.store.cache import FolderCache
 
     checks = check_names(validate)
+    named = split_list(generators) or (() if structures else PROPOSERS)
+    if structures and STRUCTURES not in named:
+        named = (STRUCTURES, *named)
 
     def plan_for(asked: str) -> Plan:
         return Plan(
@@ -59,13 +66,14 @@ def command(
             subsystems=subsystems,
             spacegroup=spacegroup,
             max_atoms=max_atoms,
-            generators=split_list(generators) or PROPOSERS,
+            generators=named,
             budget=budget or DEFAULT_BUDGET,
             hull=hull,
             seed=seed,
             keep_known=keep_known,
             hidden=() if hide is None else Hidden.read(hide).entries,
             reference=reference,
+            structures=structures,
         )
 
     with progress() as observer:
