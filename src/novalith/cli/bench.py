@@ -216,3 +216,33 @@ def twod(
 
         draw_formula_statistics(bench.feature_groups(asked, next(run.blocks()).table), figure)
     show(dict(as_records(tables)), "\n\n".join(table.text for table in tables), json)
+
+
+@app.command()
+def voxels(
+    part: list[str] = typer.Option(
+        [], help="representations, imatgen, court, hoffmann or latent; repeat it for more, all without it."
+    ),
+    n: int = typer.Option(500, "-n", "--number", min=1, help="Crystals tried, or drawn, by each part."),
+    size: str = typer.Option("default", help="Of the networks: tiny, default or paper."),
+    epochs: int | None = typer.Option(None, min=1, help="Passes over the data; the size's own number without it."),
+    workers: int = typer.Option(1, min=1, help="Relaxations at a time."),
+    figure: Path | None = typer.Option(None, help="Folder for SVG files: slices, latent map, interpolation."),
+    data: Path | None = typer.Option(None, envvar="NOVALITH_DATA", help="Folder of the public tables."),
+    keep: Path = typer.Option(Path("bench-voxels"), help="Folder of models and results; what it holds is not redone."),
+    seed: int = typer.Option(0, help="Of trainings and draws."),
+    json: bool = typer.Option(False, "--json", help="Print one JSON object."),
+) -> None:
+    """Recompute the figures on voxel images. Hours for all of it where no model is kept yet."""
+    import sys
+
+    from novalith.cli.terminal import show
+    from novalith.recipes import voxel_suite as suite
+    from novalith.recipes.bench_tables import as_records
+    from novalith.recipes.voxel_bench import VoxelBench
+
+    bench = VoxelBench(data, keep, n, size, epochs, workers, seed)
+    tables = suite.run_voxels(bench, part, lambda line: print(line, file=sys.stderr, flush=True))
+    drawn = suite.draw_voxels(bench, part, figure) if figure is not None else []
+    lines = [*(table.text for table in tables), *(f"Drawn: {path}" for path in drawn)]
+    show(dict(as_records(tables)), "\n\n".join(lines), json)
