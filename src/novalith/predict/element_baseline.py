@@ -39,12 +39,20 @@ class ElementBaseline:
 
     def values(self, table: FormulaTable) -> Floats:
         """(n, t) m + sum_i x_i w_i."""
-        return element_fractions(table, ELEMENTS).astype(np.float64) @ self.weights + self.mean
+        return self.of_fractions(element_fractions(table, ELEMENTS).astype(np.float64))
+
+    def of_fractions(self, x: Floats) -> Floats:
+        """(n, 118) fractions by atomic number less one -> (n, t)."""
+        return x @ self.weights + self.mean
 
 
 def fit_element_baseline(table: FormulaTable, targets: Floats) -> ElementBaseline:
     """Fit to (n, t) targets; NaN stands for a missing value."""
-    x = element_fractions(table, ELEMENTS).astype(np.float64)
+    return fit_to_fractions(element_fractions(table, ELEMENTS).astype(np.float64), targets)
+
+
+def fit_to_fractions(x: Floats, targets: Floats) -> ElementBaseline:
+    """Fit to (n, 118) fractions and (n, t) targets; NaN stands for a missing value."""
     n_targets = targets.shape[1]
     weights, mean, scale = np.zeros((len(ELEMENTS), n_targets)), np.zeros(n_targets), np.ones(n_targets)
     for t in range(n_targets):
