@@ -81,3 +81,10 @@ def test_extxyz_holds_total_energy_and_forces(tmp_path: Path, salt: Crystal) -> 
 def test_forces_of_another_shape_are_refused(tmp_path: Path, salt: Crystal) -> None:
     with pytest.raises(InputError, match=r"shape \(2, 3\); expected \(8, 3\)"):
         write_extxyz([Frame("a", salt, -27.25, np.zeros((2, 3)))], tmp_path / "x.extxyz")
+
+
+def test_colliding_atoms_are_written_in_p1() -> None:
+    collided = Crystal.from_arrays(np.eye(3) * 4, ["Mg", "Mg", "O"], [[0, 0, 0], [0.001, 0, 0], [0.5, 0.5, 0.5]])
+    text = cif_text(collided, symprec=0.01, name="collided")
+    assert "P1, no symmetry was sought" in text
+    assert text.count("Mg0 ") == 1 and text.count("Mg1 ") == 1

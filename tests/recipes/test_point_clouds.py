@@ -14,16 +14,16 @@ from novalith.errors import (
     InputError,
     UnknownNameError,
 )
-from novalith.materials import Composition, Crystal, PhaseField, Verdict
+from novalith.materials import Candidate, Composition, Crystal, Lineage, PhaseField, Verdict
 from novalith.predict.base import Prediction
 from novalith.propose.base import Request
 from novalith.recipes import cross_domain_gan as cross
-from novalith.recipes import photoanode
+from novalith.recipes import photoanode, relaxed_products
 from novalith.recipes.cross_domain_controls import half_substituted, random_blocks
 from novalith.recipes.point_cloud_gan import SIZES, Draw, PointCloudGan, contact_table, training_rows
 from novalith.recipes.point_cloud_training import train_from_file
 from novalith.recipes.points_bench import asked_cells, memory_records
-from novalith.recipes.points_judging import Relaxed, distance_counts, rms_move_a
+from novalith.recipes.points_judging import Relaxed, distance_counts, product_records, rms_move_a
 from novalith.recipes.points_sampling import sample_recipe
 from novalith.recipes.substituted_training_set import (
     LabelledCrystal,
@@ -299,3 +299,27 @@ def test_every_product_of_a_photoanode_screen_ends_in_one_row(model, tmp_path, m
     assert rows[4].reason == "The same crystal as an earlier one."  # at equal volume it is the same rock salt
     assert (tmp_path / photoanode.TABLE).read_text().count("\n") == 6
     assert photoanode.told(rows).startswith("5 drawn, 0 kept")
+
+
+def test_the_record_of_a_product_says_what_relaxation_did():
+    drawn, final = rock_salt(4.2), rock_salt(4.2 * 1.1 ** (1 / 3))
+    record, lost = product_records([Relaxed(drawn, final, True, 0.0123), Relaxed(drawn, drawn, False, None)])
+    assert record["closest_pair_a"] == pytest.approx(2.1)
+    assert (record["spacegroup_drawn"], record["spacegroup_relaxed"]) == (225, 225)
+    assert record["volume_change_percent"] == pytest.approx(10.0)
+    assert record["rms_move_a"] == pytest.approx(0.0)
+    assert record["energy_above_hull_ev_per_atom"] == pytest.approx(0.0123)
+    assert lost["energy_above_hull_ev_per_atom"] is None
+
+
+def test_products_are_relaxed_one_row_each(tmp_path, monkeypatch):
+    def relaxed(crystals, *_):
+        return [Relaxed(c, c, i == 0, 0.0 if i == 0 else None) for i, c in enumerate(crystals)]
+
+    monkeypatch.setattr(relaxed_products, "relax_products", relaxed)
+    made = [Candidate(rock_salt(a), Lineage("point-cloud-gan")) for a in (4.2, 2.0)]
+    counts = relaxed_products.write_relaxed(made, tmp_path)
+    assert counts["relaxations"] == 2 and counts["converged"] == 1
+    assert (tmp_path / "relaxed.csv").read_text().count("\n") == 3
+    assert [p.stem for p in (tmp_path / "relaxed").iterdir()] == [made[0].id]
+    assert relaxed_products.distances_told(made).startswith("2 of 2 above 0.5 A, 1 of 2 above 0.6 radii")

@@ -1,4 +1,4 @@
-"""`novalith sample`: proposals without relaxation, as CIF files and a table."""
+"""`novalith sample`: proposals as CIF files and a table, relaxed and validated only where that is asked for."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 
 import typer
 
-from novalith.cli.terminal import show, split_list
+from novalith.cli.terminal import show, split_list, split_targets
+from novalith.errors import CapabilityError, InputError
 
 
 def command(
@@ -19,6 +20,12 @@ def command(
     photoanode: bool = typer.Option(
         False, "--photoanode", help="With point-cloud-gan: relax the products, keep stable ones with a useful band gap."
     ),
+    target: list[str] = typer.Option([], help="Property to ask point-cloud-gan for, such as formation_energy=-2."),
+    relax: bool = typer.Option(
+        False, "--relax", help="Relax every proposal too: energy above the hull, symmetry, what relaxation did to it."
+    ),
+    validate: str = typer.Option("", help="Checks of the proposals afterwards: see 'novalith validate --help'."),
+    workers: int = typer.Option(1, min=0, help="Relaxations at a time; 0 for one a processor."),
     n: int = typer.Option(20, "-n", "--number", help="How many proposals."),
     require: str = typer.Option("", help="Elements that every proposal must hold."),
     deny: str = typer.Option("", help="Elements that no proposal may hold."),
@@ -28,49 +35,86 @@ def command(
     seed: int = typer.Option(0, help="Seed of every random choice."),
     json: bool = typer.Option(False, "--json", help="Print the table as JSON."),
 ) -> None:
-    """Propose crystals for a system or a formula without relaxing them."""
+    """Propose crystals for a system or a formula; they are relaxed only with --relax."""
     from novalith.data.library import Hidden, Library
     from novalith.propose.registry import PROPOSERS, load_proposers
     from novalith.propose.request import parse_request
     from novalith.propose.sampling import TABLE, draw_sample, write_sample
+    from novalith.recipes.relaxed_products import distances_told
 
+    targets = dict(split_targets(target))
     request = parse_request(system, require=require, deny=deny, spacegroup=spacegroup or None, max_atoms=max_atoms)
     if photoanode:
-        _photoanodes(recipe, model, request, n, out, seed, json)
+        _photoanodes(recipe, model, request, n, out, seed, targets, json)
         return
     if recipe or model:
-        candidates = _from_network(recipe, model, request, n, seed)
+        candidates = _from_network(recipe, model, request, n, seed, targets)
+    elif targets:
+        raise InputError("--target needs --recipe point-cloud-gan: proposers cannot be asked for a property.")
     else:
         library = Library(Hidden.read(hide) if hide is not None else Hidden())
         proposers = load_proposers(split_list(generators) or PROPOSERS, library)
         candidates = draw_sample(proposers, request, n, seed)
     rows = write_sample(candidates, out)
     text = f"{len(rows)} of {n} proposals in {out / TABLE}, their CIF files beside it. They are not relaxed."
-    show({"proposals": rows, "asked": n, "out": str(out)}, text, json)
+    result: dict[str, Any] = {"proposals": rows, "asked": n, "out": str(out)}
+    text += f"\nDistances: {distances_told(candidates)}."
+    if relax:
+        counts, told = _relaxed(candidates, out, workers)
+        text, result = f"{text}\n{told}", result | {"relaxed": counts}
+    if validate:
+        findings, told = _validated(candidates, validate, out)
+        text, result = f"{text}\n{told}", result | {"findings": findings}
+    show(result, text, json)
 
 
-def _from_network(recipe: str, model: Path | None, request: Any, n: int, seed: int) -> Any:
+def _relaxed(candidates: Any, out: Path, workers: int) -> tuple[Any, str]:
+    from novalith.cli.terminal import worker_count
+    from novalith.recipes.bench_tables import table_of_records
+    from novalith.recipes.relaxed_products import TABLE, write_relaxed
+
+    counts = write_relaxed(candidates, out, worker_count(workers))
+    records = [{"after relaxation": name, "": value} for name, value in counts.items()]
+    return counts, table_of_records(f"Relaxed copies and what relaxation did: {out / TABLE}", records).text
+
+
+def _validated(candidates: Any, checks: str, out: Path) -> tuple[Any, str]:
+    from novalith.campaign.findings import FOLDER, row_to_json
+    from novalith.campaign.validation import Target, table_text, validate
+    from novalith.cli.terminal import progress
+    from novalith.stability.checks import Toolbox, check_names
+
+    targets = [Target(c.id, c.crystal) for c in candidates]
+    with progress() as observer:
+        rows = validate(targets, check_names(checks), Toolbox(), out / FOLDER, observer=observer)
+    return [row_to_json(row) for row in rows], table_text(rows)
+
+
+def _from_network(recipe: str, model: Path | None, request: Any, n: int, seed: int, targets: dict[str, float]) -> Any:
     import numpy as np
 
-    from novalith.errors import InputError
     from novalith.recipes.points_sampling import sample_recipe
 
     if model is None or not recipe:
         raise InputError("A network needs both --recipe and --model: its name and the checkpoint that training wrote.")
+    if targets:
+        raise CapabilityError("Targets are heeded with --photoanode alone so far.")
     return sample_recipe(recipe, model, request, n, rng=np.random.default_rng(seed))
 
 
-def _photoanodes(recipe: str, model: Path | None, request: Any, n: int, out: Path, seed: int, json: bool) -> None:
+def _photoanodes(
+    recipe: str, model: Path | None, request: Any, n: int, out: Path, seed: int, targets: dict[str, float], json: bool
+) -> None:
     from dataclasses import asdict
 
     import numpy as np
 
-    from novalith.errors import InputError
-    from novalith.recipes.photoanode import TABLE, screen_photoanodes, told
+    from novalith.recipes.photoanode import TABLE, PhotoanodeLimits, screen_photoanodes, told
     from novalith.recipes.point_cloud_gan import NAME, PointCloudGan
 
     if model is None or recipe != NAME or request.composition is None:
         raise InputError(f"--photoanode needs a formula, --recipe {NAME} and --model with its checkpoint.")
     network, rng = PointCloudGan.load(model), np.random.default_rng(seed)
-    rows = screen_photoanodes(network, [request.composition], n, out, rng=rng)
+    limits = PhotoanodeLimits(ask_ev_per_atom=targets.get("formation_energy"))
+    rows = screen_photoanodes(network, [request.composition], n, out, limits, rng=rng)
     show({"rows": [asdict(row) for row in rows], "out": str(out)}, f"{told(rows)}\nAll rows: {out / TABLE}", json)

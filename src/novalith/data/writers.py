@@ -52,12 +52,16 @@ def write_cif(crystal: Crystal, path: Path, *, symprec: float | None, name: str,
 
 
 def cif_text(crystal: Crystal, *, symprec: float | None, name: str, notes: Sequence[str] = ()) -> str:
-    """The text that `write_cif` writes."""
+    """The text that `write_cif` writes; P1 where atoms lie so near to one another that no symmetry can be found."""
     from pymatgen.io.cif import CifWriter
+    from pymatgen.symmetry.analyzer import SymmetryUndeterminedError
 
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Set OLD_ERROR_HANDLING", category=DeprecationWarning)  # spglib 2.8
-        body = str(CifWriter(crystal.to_structure(), symprec=symprec))
+        try:
+            body = str(CifWriter(crystal.to_structure(), symprec=symprec))
+        except SymmetryUndeterminedError:  # atoms nearer to one another than the tolerance
+            return cif_text(crystal, symprec=None, name=name, notes=notes)
     block = re.sub(r"[^A-Za-z0-9.-]+", "_", name).strip("_") or "crystal"
     symmetry = "P1, no symmetry was sought" if symprec is None else f"symmetry found by spglib at symprec {symprec:g} A"
     comments = [f"novalith {novalith.__version__}", symmetry, *notes]

@@ -25,9 +25,9 @@ from novalith.data.writers import write_cif
 from novalith.materials import Candidate, Composition, Crystal, Lineage
 from novalith.recipes.composition_predictors import default_predictor
 from novalith.recipes.point_cloud_gan import NAME, PointCloudGan
-from novalith.recipes.points_judging import LOOSE_RATIO, relax_products
+from novalith.recipes.points_judging import LOOSE_RATIO, product_records, relax_products
 from novalith.represent.formula_table import read_formulas
-from novalith.represent.gene import SYMPREC, spacegroup_of
+from novalith.represent.gene import SYMPREC
 from novalith.screen.distances import Distances
 from novalith.screen.duplicates import group_duplicates
 from novalith.store.files import make_folder, write_atomic
@@ -37,15 +37,17 @@ TABLE = "photoanodes.csv"
 
 @dataclass(frozen=True)
 class PhotoanodeLimits:
-    """What a candidate must satisfy.
+    """What is asked of the network, and what a candidate must satisfy.
 
     Attributes:
         max_above_hull_ev_per_atom: the limit usual for oxides that may still be made.
         gap_ev: range of band gaps kept, eV, on the scale of the composition model: 1.2 to 4 eV less 40 %.
+        ask_ev_per_atom: formation energy asked of a network that was trained with it; None asks for none.
     """
 
     max_above_hull_ev_per_atom: float = 0.08
     gap_ev: tuple[float, float] = (0.7, 2.5)
+    ask_ev_per_atom: float | None = None
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,10 @@ class PhotoanodeRow:
         band_gap_ev: by the composition model; None where it was not asked.
         band_gap_uncertainty_ev: one standard deviation.
         spacegroup: after relaxation; 0 where there is none.
+        spacegroup_drawn: as drawn, at a tolerance of `novalith.recipes.points_judging.DRAWN_SYMPREC_A`.
+        of_the_radii: tightest contact as drawn over the sum of the covalent radii.
+        volume_change_percent: by relaxation.
+        rms_move_a: root-mean-square move of the atoms by relaxation, Å.
     """
 
     id: str
@@ -71,6 +77,10 @@ class PhotoanodeRow:
     band_gap_ev: float | None = None
     band_gap_uncertainty_ev: float | None = None
     spacegroup: int = 0
+    spacegroup_drawn: int = 0
+    of_the_radii: float | None = None
+    volume_change_percent: float | None = None
+    rms_move_a: float | None = None
 
 
 def screen_photoanodes(
@@ -78,7 +88,7 @@ def screen_photoanodes(
     cells: Sequence[Composition],
     n_draws: int,
     folder: Path,
-    limits: PhotoanodeLimits | None = None,
+    limits: PhotoanodeLimits = PhotoanodeLimits(),
     *,
     rng: np.random.Generator,
 ) -> list[PhotoanodeRow]:
@@ -92,13 +102,12 @@ def screen_photoanodes(
         limits: what to keep.
         rng: same seed, same products.
     """
-    limits = limits or PhotoanodeLimits()
     make_folder(folder)
     rows: list[PhotoanodeRow] = []
     crystals: list[Crystal] = []
     rule = Distances(LOOSE_RATIO)
     for cell in cells:
-        for drawn in model.draw(cell, n_draws, rng=rng):
+        for drawn in model.draw(cell, n_draws, limits.ask_ev_per_atom, rng=rng):
             if not isinstance(drawn.crystal, Crystal):
                 rows.append(PhotoanodeRow("", cell.formula, False, drawn.crystal.reason))
             elif not drawn.as_asked:
@@ -118,6 +127,7 @@ def screen_photoanodes(
 
 def _judged(crystals: Sequence[Crystal], folder: Path, limits: PhotoanodeLimits) -> list[PhotoanodeRow]:
     products = relax_products(crystals, Library(), 1, folder / "relax")
+    judged = product_records(products)
     first = group_duplicates([p.final for p in products]) if products else []
     formulas = [p.final.composition.formula for p in products]
     gaps = default_predictor().predict(read_formulas(formulas), "band_gap") if products else None
@@ -140,8 +150,23 @@ def _judged(crystals: Sequence[Crystal], folder: Path, limits: PhotoanodeLimits)
         if not reason:
             path = make_folder(folder / "structures") / f"{candidate.id}.cif"
             write_cif(product.final, path, symprec=SYMPREC, name=candidate.id, notes=(f"made by {NAME}, relaxed",))
-        number = spacegroup_of(product.final)[0]
-        rows.append(PhotoanodeRow(candidate.id, formulas[i], not reason, reason, above, gap, spread, number))
+        told = judged[i]
+        rows.append(
+            PhotoanodeRow(
+                candidate.id,
+                formulas[i],
+                not reason,
+                reason,
+                above,
+                gap,
+                spread,
+                told["spacegroup_relaxed"],
+                told["spacegroup_drawn"],
+                told["of_the_radii"],
+                told["volume_change_percent"],
+                told["rms_move_a"],
+            )
+        )
     return rows
 
 

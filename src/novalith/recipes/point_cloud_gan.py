@@ -221,7 +221,9 @@ class PointCloudGan:
             CapabilityError: the composition needs more slots than there are, or an energy is given to a model without.
         """
         if (energy_ev_per_atom is not None) and not self.settings.with_energy:
-            raise CapabilityError("The model was trained without formation energies; train it with with_energy=yes.")
+            raise CapabilityError(
+                "The model was trained without formation energies; train it with --target formation_energy."
+            )
         from novalith.networks.slot_points import ROW_SCALE
 
         counts = np.tile(self.layout.counts(composition), (n, 1))
@@ -235,12 +237,16 @@ class PointCloudGan:
             for row, points in zip(found, rows, strict=True)
         ]
 
-    def candidates(self, composition: Composition, n: int, *, rng: np.random.Generator) -> list[Candidate]:
+    def candidates(
+        self, composition: Composition, n: int, energy_ev_per_atom: float | None = None, *, rng: np.random.Generator
+    ) -> list[Candidate]:
         """The decoded products of `draw` that have the requested atoms, with their lineage."""
         move = f"drawn for a cell of {composition} by a network trained on {self.layout.field}"
+        if energy_ev_per_atom is not None:
+            move += f", asked for a formation energy of {energy_ev_per_atom:g} eV/atom"
         return [
             Candidate(d.crystal, Lineage(NAME, move=move))
-            for d in self.draw(composition, n, rng=rng)
+            for d in self.draw(composition, n, energy_ev_per_atom, rng=rng)
             if d.as_asked and isinstance(d.crystal, Crystal)
         ]
 

@@ -125,6 +125,28 @@ def relaxed_counts(products: Sequence[Relaxed], library: Library, training: Sequ
     }
 
 
+def product_records(products: Sequence[Relaxed]) -> list[dict[str, Any]]:
+    """One record a product: its tightest contact and symmetry as drawn, and what relaxation did to it."""
+    return [_product_record(p) for p in products]
+
+
+def _product_record(product: Relaxed) -> dict[str, Any]:
+    drawn, final = product.drawn, product.final
+    contact = tightest_contact(drawn, 1.0)
+    above = product.energy_above_hull_ev_per_atom
+    return {
+        "formula": drawn.composition.formula,
+        "closest_pair_a": None if contact is None else round(contact.distance_a, 3),
+        "of_the_radii": None if contact is None else round(contact.ratio, 3),
+        "spacegroup_drawn": spacegroup_of(drawn, DRAWN_SYMPREC_A)[0],
+        "spacegroup_relaxed": spacegroup_of(final)[0],
+        "converged": product.converged,
+        "volume_change_percent": round(100 * (final.volume / drawn.volume - 1), 2),
+        "rms_move_a": round(rms_move_a(drawn, final), 3),
+        "energy_above_hull_ev_per_atom": None if above is None else round(above, 4),
+    }
+
+
 def rms_move_a(drawn: Crystal, final: Crystal) -> float:
     """Root-mean-square move of the atoms (Å) in the final cell, over nearest images, less what all have in common."""
     delta = np.asarray(final.frac_coords) - np.asarray(drawn.frac_coords)
