@@ -240,9 +240,10 @@ def voxels(
     from novalith.recipes import voxel_suite as suite
     from novalith.recipes.bench_tables import as_records
     from novalith.recipes.voxel_bench import VoxelBench
+    from novalith.report.voxel_figures import draw_voxels
 
     bench = VoxelBench(data, keep, n, size, epochs, workers, seed)
     tables = suite.run_voxels(bench, part, lambda line: print(line, file=sys.stderr, flush=True))
-    drawn = suite.draw_voxels(bench, part, figure) if figure is not None else []
+    drawn = [] if figure is None else draw_voxels(bench, part, figure)
     lines = [*(table.text for table in tables), *(f"Drawn: {path}" for path in drawn)]
     show(dict(as_records(tables)), "\n\n".join(lines), json)

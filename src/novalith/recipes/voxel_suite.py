@@ -1,14 +1,12 @@
 """The parts of the bench on voxel images, each in a module of its own.
 
-A module offers `tables(bench, tell) -> list[Table]` and, where it draws, `figures(bench, folder) -> list[Path]`
-that writes SVG files into a folder from what the bench keeps.
+A module offers `tables(bench, tell) -> list[Table]`; `novalith.report.voxel_figures` draws what the parts keep.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from pathlib import Path
 from types import ModuleType
 
 from novalith.errors import UnknownNameError
@@ -42,10 +40,3 @@ def run_voxels(bench: VoxelBench, parts: Sequence[str], tell: Callable[[str], No
     """All tables of some parts."""
     make_folder(bench.keep)
     return [table for module in part_modules(parts) for table in module.tables(bench, tell)]
-
-
-def draw_voxels(bench: VoxelBench, parts: Sequence[str], folder: Path) -> list[Path]:
-    """Draw the figures of some parts from what the bench keeps; returns the files."""
-    make_folder(folder)
-    drawing = [module for module in part_modules(parts) if hasattr(module, "figures")]
-    return [path for module in drawing for path in module.figures(bench, folder)]
