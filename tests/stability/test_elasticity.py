@@ -65,7 +65,16 @@ def test_a_block_that_gives_way_is_unstable():
     result = elasticity(CUBE, Block(soft))
     assert not result.verdict.passed
     assert "eigenvalue" in result.verdict.reason
-    assert result.bulk_modulus_gpa is None
+    assert result.bulk_modulus_gpa == pytest.approx((170 + 150 + 130 + 2 * (200 + 50 + 40)) / 9)  # Voigt's still holds
+    assert result.shear_modulus_gpa is None
+
+
+def test_constants_are_named_and_zeros_left_out():
+    named = elasticity(CUBE, Block(CONSTANTS)).named_constants
+    assert named == {
+        "c11_gpa": 170.0, "c12_gpa": 60.0, "c13_gpa": 50.0, "c22_gpa": 150.0, "c23_gpa": 40.0, "c33_gpa": 130.0,
+        "c44_gpa": 45.0, "c55_gpa": 55.0, "c66_gpa": 65.0,
+    }  # fmt: skip
 
 
 def test_salts_are_soft_and_oxides_hard(chgnet):

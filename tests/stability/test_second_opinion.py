@@ -45,6 +45,7 @@ def test_energies_before_the_correction_are_corrected():
 def test_agreement_and_disagreement(chgnet):
     near = second_opinion(OXIDE, chgnet, Flat(-6.30, MP2020_PBE), LIBRARY)
     assert near.verdict.passed
+    assert f"± {near.disagreement_ev_per_atom:.3f} eV/atom" in near.verdict.reason
     far = second_opinion(OXIDE, chgnet, Flat(-5.90, MP2020_PBE), LIBRARY)
     assert not far.verdict.passed
     assert "differ by" in far.verdict.reason

@@ -212,6 +212,7 @@ def _elasticity(crystal: Crystal, tools: Toolbox) -> Finding:
         "bulk_modulus_gpa": result.bulk_modulus_gpa,
         "shear_modulus_gpa": result.shear_modulus_gpa,
         "poisson_ratio": result.poisson_ratio,
+        **result.named_constants,
     }
     return _finding("elasticity", result, values)
 

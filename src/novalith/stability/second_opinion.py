@@ -125,8 +125,12 @@ def _verdict(one: float, two: float, volumes: tuple[float, float]) -> Verdict:
     apart = abs(one - two)
     swell = abs(volumes[1] / volumes[0] - 1)
     if apart > AGREE_EV_PER_ATOM:
-        reason = f"The formation energies differ by {1000 * apart:.0f} meV/atom ({one:.3f} and {two:.3f} eV/atom)."
+        reason = (
+            f"Formation energy {one:.3f} ± {apart:.3f} eV/atom: the two differ by {1000 * apart:.0f} meV/atom "
+            f"({one:.3f} and {two:.3f} eV/atom)."
+        )
         return Verdict(False, NAME, reason, SOURCE)
     if swell > AGREE_VOLUME:
         return Verdict(False, NAME, f"The volumes differ by {100 * swell:.0f} %: two structures.", SOURCE)
-    return Verdict(True, NAME, f"The formation energies differ by {1000 * apart:.0f} meV/atom.", SOURCE)
+    reason = f"Formation energy {one:.3f} ± {apart:.3f} eV/atom: the two differ by {1000 * apart:.0f} meV/atom."
+    return Verdict(True, NAME, reason, SOURCE)
