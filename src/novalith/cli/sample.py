@@ -12,15 +12,24 @@ from novalith.errors import CapabilityError, InputError
 
 
 def command(
-    system: str = typer.Argument(help="Chemical system (Li-Sn-S-Cl) or formula (Li4SnS4)."),
+    system: str = typer.Argument("", help="Chemical system (Li-Sn-S-Cl) or formula (Li4SnS4), where one is needed."),
     out: Path = typer.Option(..., help="Folder for structures/*.cif and proposals.csv."),
     generators: str = typer.Option("", help="Proposers, comma-separated; all by default."),
-    recipe: str = typer.Option("", help="A trained network instead: point-cloud-gan or cross-domain-gan."),
-    model: Path | None = typer.Option(None, help="Checkpoint of the network, written by novalith train."),
+    recipe: str = typer.Option(
+        "", help="A trained network instead: court, imatgen, hoffmann, point-cloud-gan or cross-domain-gan."
+    ),
+    checkpoint: Path | None = typer.Option(
+        None, "--checkpoint", "--model", help="Its weights, by novalith train; those that ship without it."
+    ),
+    family: str = typer.Option("", help="Class of materials that the network knows, such as perovskite."),
     photoanode: bool = typer.Option(
         False, "--photoanode", help="With point-cloud-gan: relax the products, keep stable ones with a useful band gap."
     ),
-    target: list[str] = typer.Option([], help="Property to ask point-cloud-gan for, such as formation_energy=-2."),
+    target: list[str] = typer.Option([], help="Property to ask a network for, such as formation_energy=-2."),
+    around: Path | None = typer.Option(None, help="Draw around this crystal, for a network with codes."),
+    spread: float = typer.Option(0.5, help="With --around: how far, in standard deviations of the codes."),
+    between: tuple[Path, Path] | None = typer.Option(None, help="Two crystals: decode the way between their codes."),
+    optimise: str = typer.Option("", help="Search the codes for an optimum: formation_energy=min, band_gap=1.5."),
     relax: bool = typer.Option(
         False, "--relax", help="Relax every proposal too: energy above the hull, symmetry, what relaxation did to it."
     ),
@@ -36,28 +45,34 @@ def command(
     json: bool = typer.Option(False, "--json", help="Print the table as JSON."),
 ) -> None:
     """Propose crystals for a system or a formula; they are relaxed only with --relax."""
-    from novalith.data.library import Hidden, Library
-    from novalith.propose.registry import PROPOSERS, load_proposers
-    from novalith.propose.request import parse_request
-    from novalith.propose.sampling import TABLE, draw_sample, write_sample
+    from novalith.recipes.crystal_models import MODELS
+    from novalith.recipes.crystal_sampling import SampleOrder, recipe_of
     from novalith.recipes.relaxed_products import distances_told
 
     targets = dict(split_targets(target))
-    request = parse_request(system, require=require, deny=deny, spacegroup=spacegroup or None, max_atoms=max_atoms)
-    if photoanode:
-        _photoanodes(recipe, model, request, n, out, seed, targets, json)
-        return
-    if recipe or model:
-        candidates = _from_network(recipe, model, request, n, seed, targets)
-    elif targets:
-        raise InputError("--target needs --recipe point-cloud-gan: proposers cannot be asked for a property.")
+    recipe = recipe_of(recipe, checkpoint)
+    if recipe in MODELS:
+        if spacegroup or photoanode:
+            raise CapabilityError(f"{recipe} cannot be asked for a space group or photoanodes; look in its table.")
+        order = SampleOrder(
+            recipe, checkpoint, system, split_list(require), split_list(deny), family, targets, around, spread, between,
+            optimise, n, max_atoms, seed,
+        )  # fmt: skip
+        candidates, result, text = _from_codes(order, out)
     else:
-        library = Library(Hidden.read(hide) if hide is not None else Hidden())
-        proposers = load_proposers(split_list(generators) or PROPOSERS, library)
-        candidates = draw_sample(proposers, request, n, seed)
-    rows = write_sample(candidates, out)
-    text = f"{len(rows)} of {n} proposals in {out / TABLE}, their CIF files beside it. They are not relaxed."
-    result: dict[str, Any] = {"proposals": rows, "asked": n, "out": str(out)}
+        if family or around or between or optimise:
+            raise CapabilityError(f"--family, --around, --between and --optimise need one of {', '.join(MODELS)}.")
+        request = _request(system, require=require, deny=deny, spacegroup=spacegroup or None, max_atoms=max_atoms)
+        if photoanode:
+            _photoanodes(recipe, checkpoint, request, n, out, seed, targets, json)
+            return
+        if recipe:
+            candidates = _from_network(recipe, checkpoint, request, n, seed, targets)
+        elif targets:
+            raise InputError("--target needs a network, --recipe: proposers cannot be asked for a property.")
+        else:
+            candidates = _proposed(request, split_list(generators), hide, n, seed)
+        result, text = _written(candidates, n, out)
     text += f"\nDistances: {distances_told(candidates)}."
     if relax:
         counts, told = _relaxed(candidates, out, workers)
@@ -66,6 +81,41 @@ def command(
         findings, told = _validated(candidates, validate, out)
         text, result = f"{text}\n{told}", result | {"findings": findings}
     show(result, text, json)
+
+
+def _from_codes(order: Any, out: Path) -> tuple[Any, dict[str, Any], str]:
+    from novalith.recipes.crystal_sampling import draw, summary, write_drawn
+    from novalith.report.figures.latent import draw_way
+
+    drawn = draw(order)
+    rows = write_drawn(drawn, out)
+    if drawn.way is not None:
+        draw_way(drawn.model, drawn.way, out / "interpolation.svg")
+    text = f"{drawn.told}\nTables, CIF files and figures in {out}. They are not relaxed."
+    return drawn.candidates, summary(drawn, rows, out), text
+
+
+def _request(system: str, **parts: Any) -> Any:
+    from novalith.propose.request import parse_request
+
+    return parse_request(system, **parts)
+
+
+def _proposed(request: Any, generators: tuple[str, ...], hide: Path | None, n: int, seed: int) -> Any:
+    from novalith.data.library import Hidden, Library
+    from novalith.propose.registry import PROPOSERS, load_proposers
+    from novalith.propose.sampling import draw_sample
+
+    library = Library(Hidden.read(hide) if hide is not None else Hidden())
+    return draw_sample(load_proposers(generators or PROPOSERS, library), request, n, seed)
+
+
+def _written(candidates: Any, n: int, out: Path) -> tuple[dict[str, Any], str]:
+    from novalith.propose.sampling import TABLE, write_sample
+
+    rows = write_sample(candidates, out)
+    text = f"{len(rows)} of {n} proposals in {out / TABLE}, their CIF files beside it. They are not relaxed."
+    return {"proposals": rows, "asked": n, "out": str(out)}, text
 
 
 def _relaxed(candidates: Any, out: Path, workers: int) -> tuple[Any, str]:
@@ -95,8 +145,11 @@ def _from_network(recipe: str, model: Path | None, request: Any, n: int, seed: i
 
     from novalith.recipes.points_sampling import sample_recipe
 
-    if model is None or not recipe:
-        raise InputError("A network needs both --recipe and --model: its name and the checkpoint that training wrote.")
+    if model is None:
+        raise InputError(
+            f"No weights of {recipe} come with novalith: a model knows one system. Train it, novalith train {recipe} "
+            "--out FILE.safetensors, and give the file as --checkpoint."
+        )
     if targets:
         raise CapabilityError("Targets are heeded with --photoanode alone so far.")
     return sample_recipe(recipe, model, request, n, rng=np.random.default_rng(seed))
@@ -113,7 +166,7 @@ def _photoanodes(
     from novalith.recipes.point_cloud_gan import NAME, PointCloudGan
 
     if model is None or recipe != NAME or request.composition is None:
-        raise InputError(f"--photoanode needs a formula, --recipe {NAME} and --model with its checkpoint.")
+        raise InputError(f"--photoanode needs a formula, --recipe {NAME} and --checkpoint with its weights.")
     network, rng = PointCloudGan.load(model), np.random.default_rng(seed)
     limits = PhotoanodeLimits(ask_ev_per_atom=targets.get("formation_energy"))
     rows = screen_photoanodes(network, [request.composition], n, out, limits, rng=rng)

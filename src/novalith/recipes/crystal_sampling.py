@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 
 from novalith.data.door import read_structures
-from novalith.errors import ContradictionError, EmptyResultError, InputError
-from novalith.materials import Candidate, Crystal, Lineage, Verdict
-from novalith.propose.base import Request
+from novalith.errors import ContradictionError, EmptyResultError, InputError, UnknownNameError
+from novalith.materials import Candidate, Crystal, Lineage, Verdict, check_element
 from novalith.propose.request import parse_request
 from novalith.propose.sampling import write_sample
+from novalith.recipes import crystal_models, points_sampling
 from novalith.recipes.crystal_models import (
     CrystalModel,
     SampleRequest,
@@ -48,6 +48,8 @@ class SampleOrder:
         recipe: a model with codes; that of the checkpoint where empty.
         checkpoint: the model; the one that ships with novalith where None.
         system: chemical system or formula; empty for a model that needs none.
+        require: elements that every crystal must hold.
+        deny: elements that none may hold.
         family: class of materials.
         targets: property -> value.
         around: structure file to draw around.
@@ -62,6 +64,8 @@ class SampleOrder:
     recipe: str = ""
     checkpoint: Path | None = None
     system: str = ""
+    require: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
     family: str = ""
     targets: Mapping[str, float] = field(default_factory=dict)
     around: Path | None = None
@@ -118,11 +122,14 @@ def recipe_of(recipe: str, checkpoint: Path | None) -> str:
     """The recipe that was named, or the kind of the checkpoint where none was; empty without either.
 
     Raises:
+        UnknownNameError: there is no recipe of that name that draws crystals.
         ContradictionError: the checkpoint is of another recipe.
     """
-    if checkpoint is None:
-        return recipe
-    kind = checkpoint_kind(checkpoint)
+    known = (*crystal_models.MODELS, *points_sampling.RECIPES)
+    kind = recipe if checkpoint is None else checkpoint_kind(checkpoint)
+    for name in filter(None, (recipe, kind)):
+        if name not in known:
+            raise UnknownNameError("recipe", name, known)
     if recipe not in ("", kind):
         raise ContradictionError(f"{checkpoint} holds a model of the recipe {kind}; {recipe} was asked for.")
     return kind
@@ -138,24 +145,23 @@ def draw(order: SampleOrder) -> Drawn:
     """
     if order.n < 1:
         raise InputError(f"{order.n} proposals were asked for; expected at least 1.")
-    request, wanted = _request(order)
+    request = _request(order)
     recipe_of(order.recipe, order.checkpoint)
     model = load_crystal_model(order.checkpoint or shipped_checkpoint(order.recipe))
     check_request(model, request)
     rng = np.random.default_rng(order.seed)
     if order.between is not None:
-        drawn = _between(model, order.between, order.n, request)
+        drawn = _between(model, order.between, order, request)
     elif order.optimise:
         drawn = _optimum(model, Goal.parse(order.optimise), order, request, rng=rng)
     else:
-        drawn = draw_from_codes(model, request, order.n, wanted, order.max_atoms, rng=rng)
+        drawn = draw_from_codes(model, request, order.n, lambda outcome: held_to(order, outcome), rng=rng)
     if not drawn.candidates:
         raise EmptyResultError(f"No crystal as asked. {drawn.told}")
     return drawn
 
 
-def _request(order: SampleOrder) -> tuple[SampleRequest, Request | None]:
-    """What the model is asked, and what its products are held to beside their size."""
+def _request(order: SampleOrder) -> SampleRequest:
     if order.between is not None and (order.around is not None or order.optimise):
         raise ContradictionError("Draw between two crystals, around one, or towards an optimum; name one of them.")
     request = SampleRequest(
@@ -164,10 +170,12 @@ def _request(order: SampleOrder) -> tuple[SampleRequest, Request | None]:
         around=None if order.around is None else read_one(order.around),
         spread=order.spread,
     )
+    for symbol in (*order.require, *order.deny):
+        check_element(symbol)
     if not order.system:
-        return request, None
+        return request
     wanted = parse_request(order.system, max_atoms=order.max_atoms)
-    return replace(request, field=wanted.field, composition=wanted.composition), wanted
+    return replace(request, field=wanted.field, composition=wanted.composition)
 
 
 def read_one(path: Path) -> Crystal:
@@ -188,8 +196,7 @@ def draw_from_codes(
     model: CrystalModel,
     request: SampleRequest,
     n: int,
-    wanted: Request | None = None,
-    max_atoms: int = 24,
+    hold: Callable[[Crystal], Crystal | Verdict] = lambda crystal: crystal,
     *,
     rng: np.random.Generator,
 ) -> Drawn:
@@ -199,8 +206,7 @@ def draw_from_codes(
         model: draws.
         request: what it is asked.
         n: crystals wanted.
-        wanted: what the products must be, beside decoding.
-        max_atoms: most atoms of a product.
+        hold: gives a product back, or says why it is not as asked.
         rng: same seed, same crystals.
     """
     move = f"drawn {describe(request)}"
@@ -213,19 +219,23 @@ def draw_from_codes(
             if len(kept) == n:
                 break
             drawn += 1
-            held = _held_to(outcome, wanted, max_atoms)
+            held = outcome if isinstance(outcome, Verdict) else hold(outcome)
             _keep(held, Lineage(model.name, move=move), drawn, kept, rejected)
     return Drawn(tuple(kept.values()), tuple(rejected), model)
 
 
-def _held_to(outcome: Crystal | Verdict, wanted: Request | None, max_atoms: int) -> Crystal | Verdict:
-    if isinstance(outcome, Verdict):
-        return outcome
-    if wanted is not None and not wanted.admits(outcome.composition):
-        return Verdict(False, "formula", f"{outcome.composition} is not what was asked for.")
-    if outcome.n_atoms > max_atoms:
-        return Verdict(False, "size", f"{outcome.n_atoms} atoms in the cell; at most {max_atoms} were asked for.")
-    return outcome
+def held_to(order: SampleOrder, crystal: Crystal) -> Crystal | Verdict:
+    """The crystal, or which part of the order it does not keep to."""
+    composition, present = crystal.composition, set(crystal.species)
+    if crystal.n_atoms > order.max_atoms:
+        return Verdict(False, "size", f"{crystal.n_atoms} atoms in the cell; at most {order.max_atoms} were asked for.")
+    if order.system and not parse_request(order.system, max_atoms=order.max_atoms).admits(composition):
+        return Verdict(False, "formula", f"{composition} is not what was asked for.")
+    if denied := sorted(present & set(order.deny)):
+        return Verdict(False, "denied", f"{composition} holds {', '.join(denied)}.")
+    if lacking := sorted(set(order.require) - present):
+        return Verdict(False, "required", f"{composition} lacks {', '.join(lacking)}.")
+    return crystal
 
 
 def _keep(
@@ -261,15 +271,16 @@ def describe(request: SampleRequest) -> str:
     return " ".join(parts) or "from the whole latent space"
 
 
-def _between(model: CrystalModel, files: tuple[Path, Path], n: int, request: SampleRequest) -> Drawn:
+def _between(model: CrystalModel, files: tuple[Path, Path], order: SampleOrder, request: SampleRequest) -> Drawn:
     ends = read_one(files[0]), read_one(files[1])
     names = " and ".join(end.composition.formula for end in ends)
-    way = interpolate(model, ends, max(n, 2), request)
+    way = interpolate(model, ends, max(order.n, 2), request)
     kept: dict[str, Candidate] = {}
     rejected: list[tuple[int, Verdict]] = []
     for number, (share, outcome) in enumerate(zip(way.shares, way.outcomes, strict=True), start=1):
         lineage = Lineage(model.name, move=f"decoded at {share:.3f} of the way between {names}")
-        _keep(outcome, lineage, number, kept, rejected)
+        held = outcome if isinstance(outcome, Verdict) else held_to(order, outcome)
+        _keep(held, lineage, number, kept, rejected)
     return Drawn(tuple(kept.values()), tuple(rejected), model, way=way)
 
 
