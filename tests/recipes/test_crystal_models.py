@@ -91,3 +91,15 @@ def test_other_files_and_recipes_without_weights_are_refused(tmp_path, monkeypat
     monkeypatch.setattr(crystal_models, "WEIGHTS", tmp_path)
     with pytest.raises(InputError, match="novalith train court --data FILE --out court"):
         shipped_checkpoint("court")
+
+
+def test_a_recipe_may_ship_a_model_for_each_family(tmp_path, monkeypatch):
+    monkeypatch.setattr(crystal_models, "WEIGHTS", tmp_path)
+    (tmp_path / "court_perovskite.safetensors").touch()
+    assert shipped_checkpoint("court", "perovskite") == tmp_path / "court_perovskite.safetensors"
+    with pytest.raises(InputError, match="name one of perovskite as --family"):
+        shipped_checkpoint("court")
+    with pytest.raises(InputError, match="weights for perovskite alone"):
+        shipped_checkpoint("court", "heusler")
+    (tmp_path / "hoffmann.safetensors").touch()
+    assert shipped_checkpoint("hoffmann") == tmp_path / "hoffmann.safetensors"

@@ -37,7 +37,7 @@ MODELS: Mapping[str, tuple[str, str]] = {
     "hoffmann": ("novalith.recipes.hoffmann", "Hoffmann"),
 }
 
-#: Folder of the checkpoints that ship; a recipe whose weights ship has NAME.safetensors there.
+#: Folder of the checkpoints that ship: NAME.safetensors, or NAME_FAMILY.safetensors for a recipe with a model a family.
 WEIGHTS = Path(__file__).parent / "weights"
 
 #: Parts of a `SampleRequest` that a model may honour.
@@ -208,22 +208,26 @@ def encodable(model: CrystalModel, crystals: Sequence[Crystal]) -> None:
             raise InputError(f"{crystal.composition} cannot be encoded by {model.name}: {verdict.reason}")
 
 
-def shipped_checkpoint(name: str) -> Path:
-    """The checkpoint of a recipe that comes with the package.
+def shipped_checkpoint(name: str, family: str = "") -> Path:
+    """The checkpoint of a recipe that comes with the package, of one family where it has a model for each.
 
     Raises:
         UnknownNameError: there is no such recipe.
-        InputError: its weights do not ship; says how to train them.
+        InputError: its weights do not ship, or a family must be named; says what there is and how to train.
     """
     if name not in MODELS:
         raise UnknownNameError("recipe", name, MODELS)
-    path = WEIGHTS / f"{name}.safetensors"
-    if not path.exists():
-        raise InputError(
-            f"No weights of {name} come with novalith. Train them, novalith train {name} --data FILE --out "
-            f"{name}.safetensors, and give them as --checkpoint {name}.safetensors."
-        )
-    return path
+    for path in (WEIGHTS / f"{name}_{family}.safetensors", WEIGHTS / f"{name}.safetensors"):
+        if path.exists():
+            return path
+    families = sorted(path.stem.removeprefix(f"{name}_") for path in WEIGHTS.glob(f"{name}_*.safetensors"))
+    if families and not family:
+        raise InputError(f"{name} has a model for each family; name one of {', '.join(families)} as --family.")
+    shipped = f"{name} ships with weights for {', '.join(families)} alone" if families else f"No weights of {name} ship"
+    raise InputError(
+        f"{shipped}. Train them, novalith train {name} --data FILE --out {name}.safetensors, and give them as "
+        f"--checkpoint {name}.safetensors."
+    )
 
 
 def load_crystal_model(path: Path) -> CrystalModel:

@@ -147,7 +147,7 @@ def draw(order: SampleOrder) -> Drawn:
         raise InputError(f"{order.n} proposals were asked for; expected at least 1.")
     request = _request(order)
     recipe_of(order.recipe, order.checkpoint)
-    model = load_crystal_model(order.checkpoint or shipped_checkpoint(order.recipe))
+    model = load_crystal_model(order.checkpoint or shipped_checkpoint(order.recipe, order.family))
     check_request(model, request)
     rng = np.random.default_rng(order.seed)
     if order.between is not None:
