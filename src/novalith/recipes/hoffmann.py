@@ -1,0 +1,391 @@
+"""Crystals of many classes of materials from the density in a box: a variational autoencoder, then a 3D UNet.
+
+    code = (z, cell),   z = VAE encoder(density),   cell = (a, b, c, alpha, beta, gamma) / usual spread
+    density' = VAE decoder(z),   p(Z | voxel) = UNet(density'),   crystal' = atoms of p folded into the cell
+
+After Hoffmann, Maestrati, Sawada, Tang, Sellier and Bengio (2019): the density of a repeating lattice in a box of about
+10 Å, a VAE on it, and a UNet with a class for every element, whose regions are the atoms. Two ways lead to the cell.
+`autocorrelation` finds it from the decoded density alone, as the paper's representation demands; `beside` keeps the six
+numbers of the cell beside z, as part of the code, and only corrects them by the density. The rest of what differs
+from the paper is listed in docs/voxels.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from novalith.errors import InputError, UnknownNameError
+from novalith.generate.image_autoencoder import ImageAutoencoder, ImageAutoencoderSettings
+from novalith.materials import ATOMIC_NUMBERS, Crystal, Verdict
+from novalith.networks.monai_unet import UnetSize
+from novalith.predict.voxel_classes import SegmenterSettings, VoxelSegmenter
+from novalith.recipes.crystal_models import (
+    CodeImages,
+    CrystalModel,
+    SampleRequest,
+    check_request,
+    codes_around,
+    encodable,
+)
+from novalith.recipes.hoffmann_images import (
+    HEAVIEST,
+    ORIGINS,
+    BoxedCrystal,
+    DensityImages,
+    heaviest_allowed,
+    to_density,
+    to_image,
+)
+from novalith.represent.box_folding import FoldedAtoms, atoms_in_cell, most_consistent, shown_share
+from novalith.represent.box_lattice import corrected_cell, lattice_candidates
+from novalith.represent.density_box import Box
+from novalith.represent.point_cloud import cell_parameters, lattice_matrix
+from novalith.represent.voxels import check_limits
+from novalith.store.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+
+BIBTEX = """@article{hoffmann2019data,
+  title = {Data-driven approach to encoding and decoding 3-D crystal structures},
+  author = {Hoffmann, Jordan and Maestrati, Louis and Sawada, Yoshihide and Tang, Jian and Sellier, Jean Michel and
+    Bengio, Yoshua},
+  journal = {arXiv:1909.00949}, year = {2019}
+}
+@article{cardoso2022monai,
+  title = {MONAI: An open-source framework for deep learning in healthcare},
+  author = {Cardoso, M. Jorge and others}, journal = {arXiv:2211.02701}, year = {2022}
+}"""
+
+NAME = "hoffmann"
+Floats = NDArray[np.float32]
+CELLS = ("beside", "autocorrelation")
+#: Typical edges (Å) and angles (degrees) and their spread over the bundled crystals: the cell's part of the code.
+CELL_MEAN = np.array([4.6, 5.2, 6.2, 90.0, 90.0, 90.0])
+CELL_SPREAD = np.array([1.2, 1.2, 1.3, 15.0, 15.0, 18.0])
+#: Added to the diagonal when cells are predicted from z.
+RIDGE = 1e-3
+
+
+@dataclass(frozen=True)
+class HoffmannSettings:
+    """Sizes and training.
+
+    Attributes:
+        autoencoder: of the densities; its `n` is the number of voxels of the box.
+        segmenter: the UNet.
+        n_refining_epochs: further passes of the UNet, over densities that the autoencoder has decoded.
+        voxel_a: edge of a voxel, Å.
+        origin: of the crystals in the box when the autoencoder is trained, see `novalith.recipes.hoffmann_images`.
+        max_edge_a: longest edge of a Niggli cell, Å.
+        max_atoms: most atoms of a Niggli cell.
+    """
+
+    autoencoder: ImageAutoencoderSettings
+    segmenter: SegmenterSettings
+    n_refining_epochs: int = 1
+    voxel_a: float = 1 / 3
+    origin: str = ORIGINS[0]
+    max_edge_a: float = 8.5
+    max_atoms: int = 24
+
+    @property
+    def box(self) -> Box:
+        """The grid."""
+        return Box(self.autoencoder.n, self.voxel_a)
+
+    @classmethod
+    def of_json(cls, record: Mapping[str, Any]) -> HoffmannSettings:
+        """The inverse of `dataclasses.asdict`."""
+        encoder = {**record["autoencoder"], "widths": tuple(record["autoencoder"]["widths"])}
+        parts = {
+            "autoencoder": ImageAutoencoderSettings(**encoder),
+            "segmenter": SegmenterSettings.of_json(record["segmenter"]),
+        }
+        return cls(**{**record, **parts})
+
+
+_CLASSES = HEAVIEST + 1
+#: `default` trains in about three quarters of an hour on one core; `paper` has the published widths.
+SIZES = {
+    "tiny": HoffmannSettings(
+        ImageAutoencoderSettings(n=16, widths=(8, 16), n_latent=8, beta=0.1, n_epochs=2, batch_size=8),
+        SegmenterSettings(UnetSize("unet", (8, 16), 8, 1), _CLASSES, 256, 2, 8, precision="float32"),
+        voxel_a=0.5, max_edge_a=6.5, max_atoms=10,
+    ),
+    "default": HoffmannSettings(
+        ImageAutoencoderSettings(
+            n=32, widths=(32, 64, 128), n_latent=256, beta=0.1, n_epochs=14, batch_size=16, learning_rate=6e-4,
+            averaging=0.99, precision="bfloat16",
+        ),
+        SegmenterSettings(UnetSize("unet", (64, 128, 256), 32, 1), _CLASSES, 2048, 3, 8),
+    ),
+    "paper": HoffmannSettings(
+        ImageAutoencoderSettings(
+            n=32, widths=(16, 32, 64, 128, 256), n_latent=300, beta=5.0, n_blocks=1, n_epochs=100, batch_size=18,
+            learning_rate=1e-4, averaging=0.99,
+        ),
+        SegmenterSettings(UnetSize("attention", (64, 128, 256, 512, 1024), 64), _CLASSES, 4096, 100, 18),
+        origin="random",
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """What a density shows.
+
+    Attributes:
+        crystal: or why there is none.
+        folded: the cell that was chosen, None without one.
+        n_cells: cells that were tried.
+    """
+
+    crystal: Crystal | Verdict
+    folded: FoldedAtoms | None = None
+    n_cells: int = 0
+
+
+def cell_code(lattice: NDArray[np.float64]) -> Floats:
+    """(3, 3) Å -> the six numbers of the code."""
+    lengths, angles = cell_parameters(lattice)
+    code: Floats = ((np.concatenate([lengths, angles]) - CELL_MEAN) / CELL_SPREAD).astype(np.float32)
+    return code
+
+
+def cell_of_code(code: NDArray[np.floating]) -> NDArray[np.float64] | None:
+    """The inverse of `cell_code`; None where the numbers make no cell."""
+    numbers = np.asarray(code, dtype=np.float64) * CELL_SPREAD + CELL_MEAN
+    return lattice_matrix(numbers[:3], numbers[3:]) if np.isfinite(numbers).all() else None
+
+
+class Hoffmann(CrystalModel):
+    """A generator of crystals of any elements up to curium.
+
+    Args:
+        settings: sizes and training.
+        cell: where the cell comes from when a code is decoded, one of `CELLS`.
+    """
+
+    name: ClassVar[str] = NAME
+    honours: ClassVar[frozenset[str]] = frozenset({"field", "composition", "around"})
+    targets: tuple[str, ...] = ()
+    families: tuple[str, ...] = ()
+
+    def __init__(self, settings: HoffmannSettings, cell: str = CELLS[0]) -> None:
+        if cell not in CELLS:
+            raise UnknownNameError("way to the cell", cell, CELLS)
+        self.settings, self.cell = settings, cell
+        self.autoencoder = ImageAutoencoder(settings.autoencoder)
+        self.segmenter = VoxelSegmenter(settings.segmenter)
+        self.training_codes: Floats = np.zeros((0, settings.autoencoder.n_latent + 6), np.float32)
+        self.training_labels: Mapping[str, NDArray[np.floating[Any]]] = {}
+        self.training_formulas: tuple[str, ...] = ()
+        self.held_out: tuple[str, ...] = ()
+
+    def check(self, crystal: Crystal) -> Verdict:
+        """Whether the networks know the elements, and the box shows the whole Niggli cell."""
+        known = heaviest_allowed(crystal)
+        if not known.passed:
+            return known
+        return self.check_boxed(BoxedCrystal.of(crystal))
+
+    def check_boxed(self, boxed: BoxedCrystal) -> Verdict:
+        """`check` for a crystal that is in its Niggli cell already."""
+        s = self.settings
+        verdict = check_limits(boxed.crystal, NAME, max_sites=s.max_atoms, max_edge_a=s.max_edge_a)
+        return verdict if not verdict.passed else shown_share(boxed.lattice, s.box)
+
+    def encode(self, crystals: Sequence[Crystal], targets: Mapping[str, float] | None = None) -> Floats:
+        """(n, latent + 6) codes, an atom of the heaviest element in the middle of the box.
+
+        Raises:
+            InputError: one of them fails `check`.
+        """
+        encodable(self, crystals)
+        if targets:
+            raise InputError(f"{NAME} has no condition; leave the targets {', '.join(targets)} out.")
+        boxed = [BoxedCrystal.of(c) for c in crystals]
+        if not boxed:
+            return np.zeros((0, self.settings.autoencoder.n_latent + 6), np.float32)
+        return self.encode_boxed(boxed, rng=np.random.default_rng(0))
+
+    def encode_boxed(self, boxed: Sequence[BoxedCrystal], *, rng: np.random.Generator) -> Floats:
+        """Codes of crystals that are in their Niggli cells already."""
+        source = DensityImages(boxed, self.settings.box, self.settings.origin)
+        parts = np.array_split(np.arange(len(boxed)), max(1, -(-len(boxed) // 32)))
+        z = np.concatenate([self.autoencoder.encode(source.images(rows, rng)) for rows in parts])
+        cells = np.stack([cell_code(b.lattice) for b in boxed])
+        codes: Floats = np.concatenate([z, cells], axis=1).astype(np.float32)
+        return codes
+
+    def offset_of(self, boxed: BoxedCrystal, *, rng: np.random.Generator) -> NDArray[np.float64]:
+        """Where the origin of a cell goes in the box, Å; the same `rng` gives the offset of `density_of`."""
+        return boxed.offset(self.settings.box, self.settings.origin, rng=rng)
+
+    def density_of(self, boxed: BoxedCrystal, *, rng: np.random.Generator) -> Floats:
+        """The true density of a crystal in the box, (k, k, k), electrons/Å3."""
+        source = DensityImages([boxed], self.settings.box, self.settings.origin)
+        density: Floats = source.densities(np.array([0]), rng)[0, 0]
+        return density
+
+    def densities(self, codes: NDArray[np.floating[Any]]) -> Floats:
+        """(n, latent + 6) codes -> (n, 1, k, k, k) densities, electrons/Å3."""
+        width = self.settings.autoencoder.n_latent
+        if codes.ndim != 2 or codes.shape[1] != width + 6:
+            raise InputError(f"Codes of shape {codes.shape} came; expected (n, {width + 6}).")
+        return to_density(self.autoencoder.decode(np.nan_to_num(codes[:, :width])))
+
+    def decode(self, codes: NDArray[np.floating[Any]], request: SampleRequest) -> list[Crystal | Verdict]:
+        """The crystal of each code, or why there is none; elements outside the request are never read."""
+        check_request(self, request)
+        found: list[Crystal | Verdict] = []
+        for code in np.asarray(codes, dtype=np.float32):
+            if not np.isfinite(code).all():
+                found.append(Verdict(False, "code", "The code holds numbers that are not finite."))
+                continue
+            density = self.densities(code[None])
+            lattice = cell_of_code(code[-6:])
+            found.append(self.read(density[0, 0], lattice, request, self.cell).crystal)
+        return found
+
+    def read(self, density: Floats, lattice: NDArray[np.float64] | None, request: SampleRequest, cell: str) -> Decoded:
+        """The crystal that a density (k, k, k) shows; `lattice` is needed for the cell `beside`."""
+        probabilities = self.segmenter.probabilities(density[None, None])[0]
+        allowed = self._allowed(request)
+        if allowed is not None:
+            probabilities[:, 1:] *= allowed[1:]
+            probabilities /= probabilities.sum(axis=1, keepdims=True)
+        cells = self._cells(density, lattice, cell)
+        if isinstance(cells, Verdict):
+            return Decoded(cells)
+        tried = [atoms_in_cell(probabilities, c, self.settings.box) for c in cells]
+        good = [t for t in tried if isinstance(t, FoldedAtoms)]
+        if not good:
+            return Decoded(next(t for t in tried if isinstance(t, Verdict)), None, len(cells))
+        best = most_consistent(good)
+        return Decoded(self._as_asked(best.crystal, request), best, len(cells))
+
+    def _cells(
+        self, density: Floats, lattice: NDArray[np.float64] | None, cell: str
+    ) -> list[NDArray[np.float64]] | Verdict:
+        box = self.settings.box
+        if cell == "autocorrelation":
+            return lattice_candidates(density, box)
+        if lattice is None:
+            return Verdict(False, "lattice", "The six numbers of the cell in the code make no cell.")
+        lengths = np.linalg.norm(lattice, axis=1)
+        if lengths.min() < 2.0 or lengths.max() > box.edge_a:
+            shown = ", ".join(f"{x:.1f}" for x in lengths)
+            return Verdict(False, "lattice", f"The cell has edges of {shown} Å; expected 2 to {box.edge_a:.1f} Å.")
+        return [lattice, *corrected_cell(density, lattice, box)]
+
+    @staticmethod
+    def _allowed(request: SampleRequest) -> NDArray[np.bool_] | None:
+        field_ = request.composition.field if request.composition is not None else request.field
+        if field_ is None:
+            return None
+        allowed = np.zeros(_CLASSES, dtype=bool)
+        allowed[[0, *(ATOMIC_NUMBERS[s] for s in field_.elements if ATOMIC_NUMBERS[s] <= HEAVIEST)]] = True
+        return allowed
+
+    @staticmethod
+    def _as_asked(crystal: Crystal, request: SampleRequest) -> Crystal | Verdict:
+        wanted = request.composition
+        if wanted is not None and crystal.composition.reduced != wanted.reduced:
+            return Verdict(False, "composition", f"It decodes to {crystal.composition}; {wanted} was asked for.")
+        return crystal
+
+    def sample(self, n: int, request: SampleRequest, *, rng: np.random.Generator) -> list[Crystal | Verdict]:
+        """`n` draws from the prior, or around the base crystal of the request, decoded.
+
+        Raises:
+            CapabilityError: a part of the request that the model cannot honour.
+            InputError: the base crystal fails `check`, or `n` is negative.
+        """
+        check_request(self, request)
+        if n < 0:
+            raise InputError(f"{n} draws were asked for; expected 0 or more.")
+        codes = codes_around(self, request, n, rng=rng) if request.around is not None else self.prior(n, rng=rng)
+        return self.decode(codes, request)
+
+    def prior(self, n: int, *, rng: np.random.Generator) -> Floats:
+        """(n, latent + 6) codes: z of the Gaussian of the training codes, cells as they go with z in training."""
+        codes = self.training_codes.astype(np.float64)
+        mean, centred = codes.mean(axis=0), codes - codes.mean(axis=0)
+        covariance = centred.T @ centred / max(len(codes) - 1, 1) + RIDGE * np.eye(codes.shape[1])
+        factor = np.linalg.cholesky(covariance)
+        drawn: Floats = (mean + rng.standard_normal((n, len(mean))) @ factor.T).astype(np.float32)
+        return drawn
+
+    def images(self, codes: NDArray[np.floating[Any]], request: SampleRequest) -> list[CodeImages]:
+        """Densities of codes, and the atomic numbers that the UNet reads in them."""
+        check_request(self, request)
+        density = self.densities(np.asarray(codes, dtype=np.float32))
+        shape = (-1, *density.shape[2:])
+        species = [self.segmenter.probabilities(d[None])[0].argmax(axis=1) for d in density]
+        edge = self.settings.box.edge_a
+        return [
+            CodeImages("density, electrons/Å3", density.reshape(shape), edge),
+            CodeImages("atomic number", np.array(species, dtype=np.float32).reshape(shape), edge),
+        ]
+
+    def remember(
+        self, boxed: Sequence[BoxedCrystal], energies: NDArray[np.floating], *, rng: np.random.Generator
+    ) -> None:
+        """Keep the codes of training crystals that have a formation energy (NaN: none), eV/atom."""
+        known = [i for i, energy in enumerate(energies) if np.isfinite(energy)]
+        kept = [boxed[i] for i in known]
+        self.training_codes = self.encode_boxed(kept, rng=rng)
+        self.training_labels = {"formation_energy": np.asarray(energies, dtype=np.float32)[known]}
+        self.training_formulas = tuple(b.crystal.composition.formula for b in kept)
+
+    def save(self, path: Path) -> None:
+        """Write the model; codes and weights in half precision where they bear it."""
+        tensors: dict[str, NDArray[Any]] = {f"vae.{n}": t for n, t in self.autoencoder.tensors().items()}
+        tensors |= {f"unet.{n}": t for n, t in self.segmenter.tensors().items()}
+        tensors["codes"] = self.training_codes.astype(np.float16)
+        tensors |= {f"label.{n}": np.asarray(t, dtype=np.float32) for n, t in self.training_labels.items()}
+        config = {"settings": asdict(self.settings), "cell": self.cell}
+        vocabulary = {"formulas": list(self.training_formulas), "held_out": list(self.held_out)}
+        save_checkpoint(Checkpoint(NAME, tensors, config, vocabulary), path)
+
+    @classmethod
+    def load(cls, path: Path) -> Hoffmann:
+        """Read what `save` wrote.
+
+        Raises:
+            StorageError: the file cannot be opened.
+            CorruptDataError: it is no such model.
+            MissingExtraError: MONAI is not installed.
+        """
+        stored = load_checkpoint(path, NAME)
+        model = cls(HoffmannSettings.of_json(stored.config["settings"]), stored.config["cell"])
+        parts: dict[str, dict[str, NDArray[Any]]] = {"vae": {}, "unet": {}, "label": {}}
+        for name, tensor in stored.tensors.items():
+            kind, _, rest = name.partition(".")
+            if rest:
+                parts[kind][rest] = tensor
+        model.autoencoder = ImageAutoencoder.of_tensors(model.settings.autoencoder, (0,), parts["vae"])
+        model.segmenter.restore(parts["unet"])
+        model.training_codes = stored.tensors["codes"].astype(np.float32)
+        model.training_labels = parts["label"]
+        model.training_formulas = tuple(stored.vocabulary["formulas"])
+        model.held_out = tuple(stored.vocabulary["held_out"])
+        return model
+
+    def with_cell(self, cell: str) -> Hoffmann:
+        """The same model that takes cells another way."""
+        other = Hoffmann(self.settings, cell)
+        other.autoencoder, other.segmenter = self.autoencoder, self.segmenter
+        other.training_codes, other.training_labels = self.training_codes, self.training_labels
+        other.training_formulas, other.held_out = self.training_formulas, self.held_out
+        return other
+
+
+def reconstruct_density(model: Hoffmann, density: Floats) -> Floats:
+    """Densities (b, 1, n, n, n) through the autoencoder and back, without noise."""
+    return to_density(model.autoencoder.reconstruct(to_image(density)))
