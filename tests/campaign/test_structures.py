@@ -72,13 +72,13 @@ def test_a_folder_of_many_systems_is_screened_relaxed_ranked_and_resumed(folder,
     assert (out / "candidates.csv").read_bytes() == table
 
 
-def test_a_folder_that_changed_belongs_to_another_campaign(tmp_path):
-    copy = tmp_path / "cifs"
-    copy.mkdir()
-    write_cif(MADE["good"], copy / "good.cif", symprec=0.1, name="good", notes=())
-    small = plan(copy, budget=1)
-    discover(small, tmp_path / "run", workers=1)
-    write_cif(caesium_chloride(3.9, "K", "Br"), copy / "good.cif", symprec=0.1, name="good", notes=())
+def test_a_folder_that_changed_belongs_to_another_campaign_and_its_recipe_is_cited(tmp_path):
+    made = Candidate(MADE["good"], Lineage("court", move="drawn"))
+    write_sample([made], tmp_path / "drawn")
+    small = plan(tmp_path / "drawn", budget=1)
+    assert "court" in discover(small, tmp_path / "run", workers=1).cited
+    changed = caesium_chloride(3.9, "K", "Br")
+    write_cif(changed, tmp_path / "drawn" / "structures" / f"{made.id}.cif", symprec=0.1, name=made.id, notes=())
     with pytest.raises(CampaignError, match="data card structures"):
         discover(small, tmp_path / "run", workers=1)
 
