@@ -34,6 +34,8 @@ from novalith.represent.voxels import (
     check_limits,
     images_in_box,
     nearest_labels,
+    sites_of_species,
+    untouching_radii,
     upright,
 )
 
@@ -49,6 +51,8 @@ _LARGEST_GS = 5.3
 MOST_CROOKED_A = 1.0
 #: Cells flatter than this (Å3) hold no atom.
 _LEAST_VOLUME = 1.0
+#: Two regions of one element nearer than this are copies of one site, Å.
+SAME_SITE_A = 0.5
 _ROUNDS, _LONGEST_MOVE_A = 20, 0.2
 
 
@@ -93,7 +97,9 @@ class DensityCoordinates(VoxelCodec):
         lattice = fit_lattice(arrays["coordinates"])
         if isinstance(lattice, Verdict):
             return lattice
-        found = sites_of_species(arrays["species"], lattice)
+        found = sites_of_species(
+            arrays["species"], lattice * SPAN / self.n, -PADDING * lattice.sum(axis=0), lattice, self.name
+        )
         if isinstance(found, Verdict):
             return found
         frac, numbers = found
@@ -175,8 +181,7 @@ def species_image(lattice: Floats, frac: Floats, numbers: Whole, n: int) -> NDAr
     """(n, n, n) atomic numbers of the regions of sites, periodic images included, 0 between them."""
     radii = np.array([ionic_radius_a(int(z)) for z in numbers])
     step = lattice * SPAN / n
-    longest_step = 1.01 * np.linalg.norm(step, axis=1).max()
-    radii = np.clip((_distance_to_own_kind(lattice, frac, numbers) - longest_step) / 2.0, 0.0, radii)
+    radii = untouching_radii(radii, numbers, frac, lattice, step)
     margin = radii.max() * np.linalg.norm(np.linalg.inv(lattice), axis=0)
     site, shift = images_in_box(frac, -PADDING - margin, 1.0 + PADDING + margin)
     places = (frac[site] + shift + PADDING) / SPAN * n - 0.5
@@ -204,44 +209,6 @@ def fit_lattice(channels: NDArray[Any]) -> Floats | Verdict:
     if not np.linalg.det(lattice) > _LEAST_VOLUME:
         return Verdict(False, DensityCoordinates.name, "The coordinates span no right-handed cell of more than 1 Å3.")
     return lattice
-
-
-def sites_of_species(species: NDArray[Any], lattice: Floats) -> tuple[Floats, Whole] | Verdict:
-    """Fractional positions (m, 3) and atomic numbers (m,) of the sites that a species image (n, n, n) shows.
-
-    Pieces of one element are connected over faces of voxels. Whole pieces go before those cut by the border of the box
-    and large ones before small ones; a piece whose centre, folded into the cell, lies within the reach of one that went
-    before it is a copy of it.
-    """
-    from scipy import ndimage
-
-    labels = np.rint(np.asarray(species)).astype(int)
-    n = labels.shape[0]
-    kinds = [z for z in np.unique(labels).tolist() if z != 0]
-    if not kinds:
-        return Verdict(False, DensityCoordinates.name, "The species image is empty.")
-    if min(kinds) < 0 or max(kinds) > len(ELEMENTS):
-        return Verdict(False, DensityCoordinates.name, f"The species image holds {min(kinds)} to {max(kinds)}.")
-    step = lattice * SPAN / n
-    longest_step = float(np.linalg.norm(step, axis=1).max())
-    pieces: list[tuple[bool, int, int, Floats, float]] = []
-    for z in kinds:
-        parts, number = ndimage.label(labels == z)
-        for i, window in enumerate(ndimage.find_objects(parts, number)):
-            inside = np.argwhere(parts[window] == i + 1) + np.array([s.start for s in window])
-            cut = bool((inside == 0).any() or (inside == n - 1).any())
-            middle = inside.mean(axis=0)
-            reach = float(np.linalg.norm((inside - middle) @ step, axis=1).max()) + longest_step
-            pieces.append((cut, -len(inside), z, (middle + 0.5) / n * SPAN - PADDING, reach))
-    pieces.sort(key=lambda p: (p[0], p[1], p[2], *p[3]))
-    chosen, numbers, reaches = np.zeros((0, 3)), np.zeros(0, dtype=np.int64), np.zeros(0)
-    for _, _, z, centre, reach in pieces:
-        delta = chosen - centre
-        near = np.linalg.norm((delta - np.round(delta)) @ lattice, axis=1) < reaches
-        if not (near & (numbers == z)).any():
-            chosen = np.concatenate([chosen, centre[None]])
-            numbers, reaches = np.append(numbers, z), np.append(reaches, reach)
-    return chosen, numbers
 
 
 def refine_sites(image: Floats, lattice: Floats, frac: Floats, numbers: Whole) -> Floats:
@@ -291,13 +258,3 @@ def _slopes(frac: Floats, numbers: Whole, lattice: Floats, axis: Floats) -> Floa
             moved = [wave * (-2j * np.pi * m) if a == c else wave for a, wave in enumerate(waves)]
             jacobian[:, site, c] = _transformed(spectrum, moved).reshape(-1)
     return jacobian.reshape(len(jacobian), -1)
-
-
-def _distance_to_own_kind(lattice: Floats, frac: Floats, numbers: Whole) -> Floats:
-    """(n,) distance of each site to the nearest other one of its element, periodic images included, Å."""
-    shifts = np.stack(np.meshgrid(*[[-1, 0, 1]] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
-    delta = frac[:, None] - frac
-    delta -= np.round(delta)
-    apart = np.linalg.norm((delta[:, :, None, :] + shifts) @ lattice, axis=3)
-    apart[(apart < 1e-6) | (numbers[:, None] != numbers)[:, :, None]] = np.inf
-    return np.asarray(apart.min(axis=(1, 2)))

@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from novalith.materials import Crystal, Verdict
+from novalith.materials import ELEMENTS, Crystal, Verdict
 from novalith.represent.point_cloud import cell_parameters, lattice_matrix
 
 Floats = NDArray[np.float64]
@@ -162,6 +162,66 @@ def images_in_box(frac: Floats, low: Floats, high: Floats) -> tuple[Whole, Whole
     places = frac[:, None, :] + shifts
     site, which = np.nonzero(((places >= low) & (places <= high)).all(axis=2))
     return site, shifts[which]
+
+
+def untouching_radii(radii_a: Floats, numbers: Whole, frac: Floats, lattice: Floats, step_a: Floats) -> Floats:
+    """(n,) radii cut so that regions of two sites of one element never share a face of a voxel.
+
+    Voxels that share a face are at most a step apart, so that less than half of (distance - step) keeps regions apart.
+    """
+    shifts = np.stack(np.meshgrid(*[[-1, 0, 1]] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+    delta = frac[:, None] - frac
+    delta -= np.round(delta)
+    apart = np.linalg.norm((delta[:, :, None, :] + shifts) @ lattice, axis=3)
+    apart[(apart < 1e-6) | (numbers[:, None] != numbers)[:, :, None]] = np.inf
+    longest_step = 1.01 * float(np.linalg.norm(step_a, axis=1).max())
+    return np.asarray(np.clip((apart.min(axis=(1, 2)) - longest_step) / 2.0, 0.0, radii_a))
+
+
+def sites_of_species(
+    species: NDArray[Any], step_a: Floats, corner_a: Floats, lattice: Floats, rule: str
+) -> tuple[Floats, Whole] | Verdict:
+    """Fractional positions (m, 3) and atomic numbers (m,) of the sites that an image of species (n, n, n) shows.
+
+    Pieces of one element are connected over faces of voxels. Whole pieces go before those cut by the border of the
+    image and large ones before small ones; a piece whose centre lies within the reach of one that went before it, or of
+    an image of that by the lattice, is a copy of it.
+
+    Args:
+        species: atomic numbers, 0 between sites.
+        step_a: (3, 3) step vectors as rows, Å.
+        corner_a: (3,) corner of the first voxel, Å.
+        lattice: (3, 3) cell vectors as rows, Å.
+        rule: of the verdict where there are no sites.
+    """
+    from scipy import ndimage
+
+    labels = np.rint(np.asarray(species)).astype(int)
+    kinds = [z for z in np.unique(labels).tolist() if z != 0]
+    if not kinds:
+        return Verdict(False, rule, "The species image is empty.")
+    if min(kinds) < 0 or max(kinds) > len(ELEMENTS):
+        return Verdict(False, rule, f"The species image holds {min(kinds)} to {max(kinds)}; atomic numbers are needed.")
+    longest_step = float(np.linalg.norm(step_a, axis=1).max())
+    inverse = np.linalg.inv(lattice)
+    pieces: list[tuple[bool, int, int, Floats, float]] = []
+    for z in kinds:
+        parts, number = ndimage.label(labels == z)
+        for i, window in enumerate(ndimage.find_objects(parts, number)):
+            inside = np.argwhere(parts[window] == i + 1) + np.array([s.start for s in window])
+            cut = bool((inside == 0).any() or (inside == np.array(labels.shape) - 1).any())
+            middle = inside.mean(axis=0)
+            reach = float(np.linalg.norm((inside - middle) @ step_a, axis=1).max()) + longest_step
+            pieces.append((cut, -len(inside), z, ((middle + 0.5) @ step_a + corner_a) @ inverse, reach))
+    pieces.sort(key=lambda p: (p[0], p[1], p[2], *p[3]))
+    frac, numbers, reaches = np.zeros((0, 3)), np.zeros(0, dtype=np.int64), np.zeros(0)
+    for _, _, z, centre, reach in pieces:
+        delta = frac - centre
+        near = np.linalg.norm((delta - np.round(delta)) @ lattice, axis=1) < reaches
+        if not (near & (numbers == z)).any():
+            frac = np.concatenate([frac, centre[None]])
+            numbers, reaches = np.append(numbers, z), np.append(reaches, reach)
+    return frac, numbers
 
 
 def local_maxima(image: NDArray[Any], threshold: float) -> Whole:
