@@ -19,6 +19,7 @@ from novalith.recipes.song_2d_output import Song2dRun, records, tables, write_ou
 from novalith.recipes.two_dimensional_classifier import default_classifier
 from novalith.represent.formula_table import read_formulas
 from novalith.screen.chemistry import ChemistryOptions
+from novalith.stability.cost import Limits
 
 FORMULAS = ["WTe2", "W2Te4", "HfSe2", "NaCl", "Na2Cl", "what", "CdBr2", "BaTiO3", "TiBrN", "ZrClN", "Fe3Al"]
 
@@ -141,15 +142,28 @@ def test_orders_that_contradict_themselves_are_refused(tmp_path):
         Song2dOrder(threshold=2)
 
 
+HAFNIUM = [FormulaBlock(0, read_formulas(["HfS2", "NaCl"]))]
+
+
 def test_from_formulas_to_a_monolayer():
     lines = []
     order = Song2dOrder(threshold=0.5, top=1, max_atoms=6)
-    stream = [FormulaBlock(0, read_formulas(["CdBr2", "CdICl", "ZnBr2", "NaCl"]))]
-    found = song_2d(stream, default_classifier(), order, LIBRARY, report=lines.append)
+    found = song_2d(HAFNIUM, default_classifier(), order, LIBRARY, report=lines.append)
     balanced(found.stages)
-    assert len(lines) == len(found.stages) == 8
-    assert len(found.rows) + len(found.rejected) == found.stages[4].kept == 1
-    for row in found.rows:
-        assert row.formation_energy_ev_per_atom < 0
-        assert 0 <= row.exfoliation_ev_per_atom < 0.2
-        assert row.relaxed.lattice[2][2] > 15
+    assert len(found.stages) == 8
+    assert len(lines) == 9  # a line a stage, and what the exfoliation energies will cost before them
+    assert lines[7].startswith("exfoliation of 1 layer will take about")
+    (row,) = found.rows
+    assert row.formation_energy_ev_per_atom < 0
+    assert 0 <= row.exfoliation_ev_per_atom < 0.2
+    assert row.relaxed.lattice[2][2] > 15
+
+
+def test_what_would_take_too_long_is_told_and_not_made():
+    lines = []
+    order = Song2dOrder(threshold=0.5, top=1, max_atoms=6, phonons=1, limits=Limits(seconds=1e-3))
+    found = song_2d(HAFNIUM, default_classifier(), order, LIBRARY, report=lines.append)
+    balanced(found.stages)
+    assert not found.rows
+    assert "exfoliation would take" in found.rejected[0][1]
+    assert "1 would take more than the limits allow" in lines[7]

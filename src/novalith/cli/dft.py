@@ -26,18 +26,22 @@ def command(
 
     Each candidate and each of its elements is a folder, so that formation energies are on a scale of their own. The
     same command runs again what failed or was killed, and reads what was computed elsewhere. Ends with code 3 where a
-    calculation that was run has no energy.
+    calculation that was run has no energy, or a structure could not be read.
     """
+    import sys
+
     from novalith.campaign.dft import FOLDER, DftRequest, table_text, write_and_run
     from novalith.campaign.validation import gather_targets
     from novalith.stability.dft_plan import DftSettings
 
-    targets, _, kept = gather_targets(inputs, top, out)
+    targets, refused, kept = gather_targets(inputs, top, out)
+    for name, verdict in refused:
+        print(f"{name}: not read. {verdict.reason}", file=sys.stderr)
     folder = kept if out is not None else kept.parent / FOLDER
     request = DftRequest(split_list(codes), run, python, limit, DftSettings(cutoff, kspacing, relax=relax))
     with progress() as observer:
         tables = write_and_run(targets, folder, request, observer)
     rows = {code: [row.to_json() for row in table] for code, table in tables.items()}
     show({"folder": str(folder), "calculations": rows}, table_text(tables), json)
-    if run and any(row.status != "done" for row in tables[run]):
+    if refused or (run and any(row.status != "done" for row in tables[run])):
         raise typer.Exit(3)

@@ -20,6 +20,8 @@ def command(
     max_atoms: int = typer.Option(12, min=1, help="Most atoms of a layer."),
     limit: float = typer.Option(0.2, help="Exfoliation energies below this are kept, eV/atom."),
     phonons: int = typer.Option(0, min=0, help="Vibrations of so many of the best layers: minutes to hours each."),
+    max_seconds: float = typer.Option(600.0, help="Exfoliation or phonons of a layer that take longer: not made."),
+    max_memory: float = typer.Option(4.0, help="The same for memory, GB."),
     potential: str = typer.Option("chgnet", help="The potential; dispersion (D3) is added."),
     oxidation_set: str = typer.Option("icsd24", help="Oxidation states that must balance; 'none' asks for no balance."),
     workers: int = typer.Option(1, min=0, help="Relaxations at a time; 0 for one a processor."),
@@ -36,10 +38,12 @@ def command(
     from novalith.recipes.song_2d import Song2dOrder
     from novalith.recipes.song_2d_output import Song2dRun, run_song_2d, tables
     from novalith.screen.chemistry import ChemistryOptions
+    from novalith.stability.cost import Limits
 
     rules = None if oxidation_set == "none" else ChemistryOptions(oxidation_set)
     order = Song2dOrder(
-        threshold, top, per_formula, max_atoms, phonons, limit, potential, worker_count(workers), rules
+        threshold, top, per_formula, max_atoms, phonons, limit, potential, worker_count(workers), rules,
+        Limits(max_seconds, max_memory),
     )  # fmt: skip
     run = Song2dRun(out, order, formulas, column, draw, tuple(templates), classifier, seed)
     library = Library(Hidden.read(hide) if hide else None)

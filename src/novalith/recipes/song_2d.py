@@ -28,6 +28,7 @@ from novalith.errors import InputError
 from novalith.materials import Candidate, Crystal, Verdict
 from novalith.propose.monolayers import LayerTemplates, layer_templates, moves, realise_layer
 from novalith.recipes.formula_stream import FormulaBlock
+from novalith.recipes.song_2d_costs import IN_PLANE, cost_of_exfoliation, cost_of_phonons, told_costs
 from novalith.recipes.song_2d_formulas import ScreenedFormulas, Stage, screen_formulas
 from novalith.recipes.two_dimensional_classifier import BIBTEX, TwoDimensionalClassifier
 from novalith.relax.base import OutOfReachError, Potential, Relaxation
@@ -36,9 +37,11 @@ from novalith.relax.potentials import load_potential, potential_info
 from novalith.relax.relaxer import RelaxSettings
 from novalith.represent.layers import Monolayer, as_monolayer
 from novalith.screen.chemistry import ChemistryOptions
+from novalith.stability.checks import require
+from novalith.stability.cost import Limits
 from novalith.stability.exfoliation import LIMIT_EV_PER_ATOM, exfoliation_energy
 from novalith.stability.hull import ConvexHull
-from novalith.stability.phonons import PhononSettings, phonons
+from novalith.stability.phonons import phonons
 from novalith.stability.second_opinion import mp2020_formation_energy
 from novalith.stability.table import table_phases
 
@@ -61,6 +64,7 @@ class Song2dOrder:
         potential: without dispersion; D3 is added.
         n_workers: relaxations at a time.
         rules: of chemistry; None asks nothing.
+        limits: what the exfoliation energy and the phonons of one layer may take; what would take more is not made.
     """
 
     threshold: float = 0.95
@@ -72,6 +76,7 @@ class Song2dOrder:
     potential: str = "chgnet"
     n_workers: int = 1
     rules: ChemistryOptions | None = field(default_factory=ChemistryOptions)
+    limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
         if not 0 <= self.threshold <= 1:
@@ -160,8 +165,12 @@ def song_2d(
         order: what to do.
         library: bundled tables, less what is hidden.
         brought: (name, slab): further templates of the user.
-        report: told a sentence after each stage.
+        report: told a sentence after each stage, and what exfoliation energies and phonons will cost before them.
+
+    Raises:
+        MissingExtraError: a package that the validation of layers needs is not installed.
     """
+    require(["exfoliation", *(["phonons"] if order.phonons else [])])
     start = time.perf_counter()
     formulas = screen_formulas(blocks, classifier, order.rules, order.threshold)
     for stage in formulas.stages:
@@ -178,6 +187,8 @@ def song_2d(
             continue
         if potential is None and work is not _relaxed:
             potential = load_potential(f"{order.potential}-d3")
+        if potential is not None and (told := _told_cost(work, rows, order, potential)):
+            report(told)
         rows, stage, lost = work(rows, order, library, potential)
         rejected += lost
         stages.append(stage)
@@ -190,6 +201,17 @@ def song_2d(
 def _told(stage: Stage) -> str:
     r = stage.record()
     return f"{r['stage']}: {r['in']} in, {r['kept']} kept, {r['rejected']} rejected in {r['seconds']} s. {r['why']}"
+
+
+def _told_cost(work: Any, rows: list[LayerRow], order: Song2dOrder, potential: Potential) -> str:
+    """What a stage will cost, before it; empty where it costs nothing worth telling."""
+    relaxed = [(row.monolayer, row.relaxed) for row in sorted(rows, key=_rank) if row.relaxed is not None]
+    costs = []
+    if work is _exfoliated:
+        costs = [cost_of_exfoliation(layer, crystal, potential) for layer, crystal in relaxed]
+    elif work is _vibrating:
+        costs = [cost_of_phonons(crystal, potential) for _, crystal in relaxed[: order.phonons]]
+    return told_costs(costs, order.limits)
 
 
 def _rank(row: LayerRow) -> tuple[float, str]:
@@ -308,8 +330,13 @@ def _exfoliated(rows: list[LayerRow], order: Song2dOrder, library: Library, pote
     with stage.timed():
         for row in rows:
             read = as_monolayer(row.relaxed) if row.relaxed is not None else None
-            if potential is None or not isinstance(read, Monolayer):
+            if potential is None or row.relaxed is None or not isinstance(read, Monolayer):
                 stage.take("no exfoliation energy")
+                continue
+            over = cost_of_exfoliation(row.monolayer, row.relaxed, potential).verdict(order.limits)
+            if not over.passed:
+                stage.take("exfoliation energy over the limits")
+                lost.append((row.id, over.reason))
                 continue
             result = exfoliation_energy(read, row.monolayer.parent, potential)
             energy = result.energy_ev_per_atom
@@ -336,7 +363,7 @@ def _exfoliated(rows: list[LayerRow], order: Song2dOrder, library: Library, pote
 
 
 def _vibrating(rows: list[LayerRow], order: Song2dOrder, library: Library, potential: Potential | None) -> _Answer:
-    """Phonons of the best layers; the others go on without."""
+    """Phonons of the best layers; the others, and those whose phonons would be too dear, go on without."""
     del library
     stage, kept, lost = Stage(f"phonons of the best {order.phonons}"), [], []
     with stage.timed():
@@ -345,7 +372,12 @@ def _vibrating(rows: list[LayerRow], order: Song2dOrder, library: Library, poten
                 stage.take()
                 kept.append(row)
                 continue
-            result = phonons(row.relaxed, potential, PhononSettings(in_plane=True))
+            over = cost_of_phonons(row.relaxed, potential).verdict(order.limits)
+            if not over.passed:
+                stage.take()
+                kept.append(replace(row, phonons=f"not made: {over.reason}"))
+                continue
+            result = phonons(row.relaxed, potential, IN_PLANE)
             stage.take("" if result.verdict.passed else "phonons did not pass")
             if result.verdict.passed:
                 kept.append(replace(row, lowest_thz=result.lowest_thz, phonons=result.verdict.reason or "stable"))

@@ -30,7 +30,7 @@ DRAWN = FormulaRequest(n_elements=(2, 5), max_atoms=20)
 COLUMNS = (
     "rank", "id", "formula", "known", "score", "template", "move", "substitution_log_likelihood", "n_atoms",
     "formation_energy_ev_per_atom", "above_hull_ev_per_atom", "exfoliation_ev_per_atom", "exfoliation_mev_per_a2",
-    "bulk", "lowest_phonon_thz", "file",
+    "bulk", "lowest_phonon_thz", "phonons", "file",
 )  # fmt: skip
 
 
@@ -141,7 +141,7 @@ def _record(place: int, row: LayerRow) -> dict[str, Any]:
         row.candidate.crystal.n_atoms,
         _rounded(row.formation_energy_ev_per_atom), _rounded(row.above_hull_ev_per_atom),
         _rounded(row.exfoliation_ev_per_atom), _rounded(row.exfoliation_mev_per_a2), row.bulk_from,
-        _rounded(row.lowest_thz), f"structures/{place:03d}-{row.id}.cif",
+        _rounded(row.lowest_thz), row.phonons, f"structures/{place:03d}-{row.id}.cif",
     )  # fmt: skip
     return dict(zip(COLUMNS, cells, strict=True))
 
