@@ -10,6 +10,8 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 
+from specimens import PREDICTED
+
 from novalith.campaign.record import FunnelStage
 from novalith.report import citations
 from novalith.report.citations import Citation
@@ -85,10 +87,20 @@ def test_every_candidate_has_a_row_and_a_card_with_the_numbers_of_the_record(rec
         assert cells[1] == row.crystal.composition.formula
         assert float(cells[3]) == row.energy_above_hull_ev_per_atom
         assert float(cells[5]) == row.formation_energy_ev_per_atom
-        assert cells[-2:] == [row.lineage.generator, str(len(row.doubts))]
+        assert cells[8:10] == [row.lineage.generator, str(len(row.doubts))]
+        # Then the properties that any row has, in their order; a row without them (an older run) leaves them empty.
+        predicted = [(row.properties or {}).get(name) for name in PREDICTED]
+        assert cells[10:] == ["" if p is None else str(p[0]) for p in predicted]
         assert any(tag == "details" and a.get("id") == f"card-{row.rank}" for tag, a in page.tags)
         assert row.id in page.text
     assert "−12.3 meV/atom (−0.0123 eV/atom)" in page.text
+
+
+def test_predicted_properties_are_told_with_unit_deviation_and_range(text):
+    words = " ".join(Page(text).text.split())
+    assert "Band gap2.13 ± 0.40 eV predicted" in words
+    assert "Bulk modulus171 ± 12 GPa predicted" in words
+    assert "Dielectric constant6.12 ± 0.70 predicted (unlike what the model was trained on)" in words
 
 
 def test_each_view_holds_the_atoms_of_its_crystal(record, text):

@@ -26,6 +26,8 @@ from novalith.campaign.known import Known, known_materials, read_references
 from novalith.campaign.observer import Observer, Silence
 from novalith.campaign.outputs import write_outputs
 from novalith.campaign.plan import Plan, ResolvedPlan, check_same, read_plan
+from novalith.campaign.properties import CITED as PREDICTOR_CITED
+from novalith.campaign.properties import with_properties
 from novalith.campaign.record import RunRecord
 from novalith.data.cards import load_cards, load_software
 from novalith.data.library import Library
@@ -137,7 +139,8 @@ def discover(
         job.observer.note("Ranking and writing structures.")
         ranked, funnel = judge_results(plan, gathered.queue, results, around)
         rebuild_index(job.folder.index, [_index_row(c, results[c.id]) for c in gathered.queue])
-        record = replace(_record(job, gathered, results, around), ranked=ranked)
+        job.observer.note("Predicting properties of the ranked crystals.")
+        record = replace(_record(job, gathered, results, around), ranked=with_properties(ranked))
         record = replace(record, funnel=(*gathered.funnel.summary(), *funnel.summary()))
         write_outputs(record, job.folder, [*gathered.funnel.rejections, *funnel.rejections], job.resolved.run_id)
     return record
@@ -309,7 +312,7 @@ def _cited(plan: Plan, gathered: Gathered) -> tuple[str, ...]:
     }
     keys = {"structures", "hull", "reported", "oqmd", "elemental_references", "oxidation_states"}
     keys |= {"formula-generator", "composition-predictor"} if gathered.formulas else set()
-    keys |= {plan.potential, "pymatgen", "spglib", "ase", "smact"}
+    keys |= {plan.potential, PREDICTOR_CITED, "pymatgen", "spglib", "ase", "smact"}
     return tuple(sorted(keys.union(*(by_generator[name] for name in plan.generators))))
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from novalith.campaign.codec import record_to_json
 from novalith.campaign.folder import CampaignFolder
 from novalith.campaign.funnel import Rejection
+from novalith.campaign.properties import property_cells, property_columns
 from novalith.campaign.record import RankedCrystal, RunRecord
 from novalith.data.writers import Frame, write_cif, write_extxyz, write_poscar
 from novalith.represent.gene import SYMPREC
@@ -37,6 +38,7 @@ CANDIDATE_COLUMNS = (
     "parents",
     "move",
     "doubts",
+    *property_columns(),
 )
 
 
@@ -91,6 +93,7 @@ def table_row(row: RankedCrystal) -> tuple[object, ...]:
         " ".join(row.lineage.parents),
         row.lineage.move,
         " ".join(row.doubts),
+        *property_cells(row),
     )
 
 

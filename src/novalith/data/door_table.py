@@ -7,6 +7,7 @@ from pathlib import Path
 
 from novalith.data.door_checks import Piece, RefusalError, decode
 from novalith.data.door_cif import read_cif
+from novalith.data.plain_cif import read_plain_cif
 
 #: Columns that may hold the id, in this order.
 ID_COLUMNS = ("id", "material_id", "mat_id", "name")
@@ -81,6 +82,9 @@ def _row(index: int, name: str, text: str, where: str, caps: tuple[int, int]) ->
                 "size", f"{place}: the CIF has {len(text)} characters; at most {max_text_bytes} are read."
             )
         plain, notes = decode(text.encode(), place)
+        quick = read_plain_cif(plain, place, max_sites)
+        if quick is not None:
+            return Piece(quick, tuple(notes), name)
         pieces = read_cif(plain, place, max_sites)
         if len(pieces) > 1:
             raise RefusalError("format", f"{place} holds {len(pieces)} data blocks; give each structure its own row.")

@@ -70,7 +70,7 @@ class GraphSizes:
     """
 
     width: int = 96
-    n_convolutions: int = 4
+    n_convolutions: int = 3
     n_embedding: int = 24
     n_hidden: int = 96
     convolution: str = "layer"

@@ -72,7 +72,7 @@ SIZES = {
     ),
     "default": CgcnnSettings(
         GraphSizes(),
-        TrainingSettings(n_epochs=80, batch_size=128, learning_rate=2e-3, weight_decay=2e-2, averaging=0.998),
+        TrainingSettings(n_epochs=40, batch_size=128, learning_rate=2e-3, weight_decay=2e-2, averaging=0.998),
         n_members=3,
     ),
     "paper": CgcnnSettings(

@@ -5,10 +5,12 @@ Markup is built only from parts that were checked against a closed alphabet; any
 
 from __future__ import annotations
 
+import math
 import re
 
 from markupsafe import Markup, escape
 
+from novalith.data.targets import TARGETS
 from novalith.materials import ATOMIC_NUMBERS
 
 _FORMULA_PART = re.compile(r"([A-Z][a-z]?)|([()])|(\d+(?:\.\d+)?)")
@@ -93,3 +95,33 @@ def number(value: float, digits: int) -> str:
 def mev(ev: float) -> str:
     """An energy per atom given in eV as meV with one decimal."""
     return number(1000 * ev, 1)
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """A number with a fixed number of significant digits and a true minus sign, never in powers of ten.
+
+    >>> significant(123.46), significant(0.04512, 2)
+    ('123', '0.045')
+    """
+    if value == 0:
+        return "0"
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+    return number(value, min(decimals, 6))
+
+
+def property_name(name: str) -> str:
+    """The name of a property in words; a name that is none comes out unchanged.
+
+    >>> property_name("band_gap")
+    'Band gap'
+    """
+    return name.replace("_", " ").capitalize() if name in TARGETS else name
+
+
+def property_unit(name: str) -> str:
+    """The unit of a property, empty where it has none.
+
+    >>> property_unit("bulk_modulus")
+    'GPa'
+    """
+    return TARGETS[name].unit if name in TARGETS else ""

@@ -16,11 +16,20 @@ from pathlib import Path
 from markupsafe import Markup
 
 from novalith.campaign.doubts import POTENTIAL_ERROR_EV_PER_ATOM
+from novalith.campaign.properties import PROPERTIES
 from novalith.campaign.record import RunRecord
 from novalith.report.cards import make_cards
 from novalith.report.citations import bibtex, citations_of
 from novalith.report.figures.funnel import funnel_figure
-from novalith.report.notation import formula_html, mev, number, spacegroup_html
+from novalith.report.notation import (
+    formula_html,
+    mev,
+    number,
+    property_name,
+    property_unit,
+    significant,
+    spacegroup_html,
+)
 from novalith.represent.gene import SYMPREC
 from novalith.screen.novelty import MATCHER_ANGLE_DEG, MATCHER_LTOL, MATCHER_STOL, Grade
 from novalith.store.files import write_atomic
@@ -51,7 +60,14 @@ def render_report(record: RunRecord) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        formula=formula_html, spacegroup=spacegroup_html, mev=mev, number=number, plan_value=_plan_value
+        formula=formula_html,
+        spacegroup=spacegroup_html,
+        mev=mev,
+        number=number,
+        significant=significant,
+        property_name=property_name,
+        property_unit=property_unit,
+        plan_value=_plan_value,
     )
     scripts = (_part("vendor/3Dmol-min.js"), _part("templates/report.js"))
     cards = make_cards(record)
@@ -61,6 +77,7 @@ def render_report(record: RunRecord) -> str:
         cards=cards,
         scenes=[card.scene for card in cards],
         headline=_headline(record),
+        properties=[name for name in PROPERTIES if any(name in (row.properties or {}) for row in record.ranked)],
         why_formula={formula: reason for formula, _, reason in record.formulas},
         funnel=funnel_figure(record.funnel),
         citations=works,
