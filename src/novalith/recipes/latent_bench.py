@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from novalith.errors import InputError
+from novalith.errors import EmptyResultError, InputError
 from novalith.materials import Crystal, Verdict
 from novalith.recipes.bench_tables import Table, table_of_records
 from novalith.recipes.crystal_models import MODELS, CrystalModel, Floats, SampleRequest, load_crystal_model
@@ -134,31 +134,30 @@ def search_records(
     name: str, model: CrystalModel, judge: Judge, how: SearchSettings, *, rng: np.random.Generator
 ) -> list[dict[str, Any]]:
     """The optimum that the search finds, and the best of equally many random draws."""
-    found = search(model, GOAL, judge, settings=how, rng=rng)
-    best = found.found[0]
     decoded = how.generations * how.population
-    records = [
-        {
-            "model": name, "way": "search", "codes": decoded, "counted": len(found.found), "best": best.value,
-            "uncertainty": best.uncertainty, "formula": best.crystal.composition.formula,
-        }
-    ]  # fmt: skip
+    records: list[dict[str, Any]] = [{"model": name, "way": "search", "codes": decoded, "counted": 0}]
+    try:
+        found = search(model, GOAL, judge, settings=how, rng=rng).found
+        records[0] |= {"counted": len(found)} | _told(found[0].value, found[0].uncertainty, found[0].crystal)
+    except EmptyResultError as error:
+        records[0]["note"] = str(error)
     drawn = [o for o in screened(model.sample(decoded, SampleRequest(), rng=rng)) if isinstance(o, Crystal)]
     if not drawn:
         return [*records, {"model": name, "way": "random draws", "codes": decoded, "counted": 0}]
     said = judge(drawn)
     losses = GOAL.losses(said)
     place = int(np.argmin(losses))
-    records.append(
-        {
-            "model": name, "way": "random draws", "codes": decoded, "counted": int(np.isfinite(losses).sum()),
-            "best": float(said.value[place]), "uncertainty": float(said.uncertainty[place]),
-            "formula": drawn[place].composition.formula,
-        }
-    )  # fmt: skip
+    counted = int(np.isfinite(losses).sum())
+    records.append({"model": name, "way": "random draws", "codes": decoded, "counted": counted})
+    if counted:
+        records[-1] |= _told(float(said.value[place]), float(said.uncertainty[place]), drawn[place])
     lowest = int(np.argmin(model.training_labels[GOAL.target]))
     value, formula = float(model.training_labels[GOAL.target][lowest]), model.training_formulas[lowest]
     return [*records, {"model": name, "way": "training crystals, by label", "best": value, "formula": formula}]
+
+
+def _told(value: float, uncertainty: float, crystal: Crystal) -> dict[str, Any]:
+    return {"best": value, "uncertainty": uncertainty, "formula": crystal.composition.formula}
 
 
 def _shares(outcomes: Sequence[Crystal | Verdict]) -> dict[str, Any]:

@@ -165,7 +165,7 @@ def search(
         rng: same seed, same search.
 
     Raises:
-        EmptyResultError: no code of the first rounds gave a crystal that the judge knows.
+        EmptyResultError: no code gave a crystal that passes the screens and that the judge knows.
     """
     asked, how = request or SampleRequest(), settings or SearchSettings()
     deviation = np.asarray(model.training_codes, dtype=np.float32).std(axis=0)
@@ -178,10 +178,13 @@ def search(
         if len(losses):
             step *= math.exp(0.3 * (float((own < np.median(losses)).mean()) - 0.2))
         best, losses = _fittest(np.concatenate([best, codes]), np.concatenate([losses, own]), how.parents)
-        if not len(best):
-            raise EmptyResultError(f"None of {len(codes)} codes decodes to a crystal that counts: {tally.commonest()}")
+        if not len(best):  # nothing to go on from yet
+            codes = _first_codes(model, asked, how, rng=rng)
+            continue
         trace.append(tally.record(generation) | {"step": step})
         codes = _children(best, centre(model), step * deviation, how.population, rng=rng)
+    if not tally.found:
+        raise EmptyResultError(f"None of {tally.decoded} codes decodes to a crystal that counts: {tally.commonest()}")
     ordered = sorted(tally.found.values(), key=lambda f: (f.loss, f.crystal.content_id))
     return Search(tuple(ordered), tuple(trace), dict(tally.refused), tally.reasons)
 
