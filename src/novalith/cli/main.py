@@ -30,6 +30,8 @@ VERBS = (
     "validate",
     "dft",
     "predict",
+    "encode",
+    "decode",
     "fields",
     "compose",
     "twod",

@@ -97,6 +97,9 @@ class DensityCoordinates(VoxelCodec):
         lattice = fit_lattice(arrays["coordinates"])
         if isinstance(lattice, Verdict):
             return lattice
+        edge = float(np.linalg.norm(lattice, axis=1).max())
+        if edge > 2.0 * self.max_edge_a:
+            return Verdict(False, self.name, f"The coordinates span an edge of {edge:.1f} Å: too long.")
         found = sites_of_species(
             arrays["species"], lattice * SPAN / self.n, -PADDING * lattice.sum(axis=0), lattice, self.name
         )

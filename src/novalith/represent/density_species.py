@@ -13,7 +13,7 @@ lattice, so that no crystal can be made of it; it is left out.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -49,6 +49,13 @@ _MISMATCHES, _LANDED_A = (0.02, 0.1, 0.25), 0.6
 #: Cells are spanned by so many of the best shifts, and then by more.
 _SHIFTS = (3, 4, 6, 9, 14, 20, 30, 45, 70, 100, 1000)
 _MOST_CELLS = 16
+#: Range of a density that shows nothing, e/Å3.
+_FLAT = 1e-6
+#: Cells smaller than this hold no atom, Å3.
+_LEAST_VOLUME = 6.0
+_STEP = np.eye(3) * BOX.voxel_a
+#: A lattice by which no two atoms of the box are images of each other, Å.
+_ALONE = np.eye(3) * 1e3
 _ROUNDS, _LONGEST_MOVE_A, _CONVERGED_A = 15, 0.15, 1e-5
 
 
@@ -93,13 +100,12 @@ class DensitySpecies(VoxelCodec):
         numbers = np.array([ATOMIC_NUMBERS[s] for s in crystal.species])
         site = np.arange(len(frac))
         positions, owner = atoms_in_box(lattice, frac @ lattice, site, np.asarray(self.offset_a), BOX)
-        step = np.eye(3) * BOX.voxel_a
-        radii = untouching_radii(np.full(len(frac), SPECIES_RADIUS_A), numbers, frac, lattice, step)
+        radii = untouching_radii(np.full(len(frac), SPECIES_RADIUS_A), numbers, frac, lattice, _STEP)
         near = ((positions > -SPECIES_RADIUS_A) & (positions < BOX.edge_a + SPECIES_RADIUS_A)).all(axis=1)
         places, mine = positions[near] / BOX.voxel_a - 0.5, owner[near]
         return {
             "density": box_density(positions, numbers[owner], BOX).astype(np.float32),
-            "species": nearest_labels(places, numbers[mine], radii[mine], step, (BOX.n, BOX.n, BOX.n)),
+            "species": nearest_labels(places, numbers[mine], radii[mine], _STEP, (BOX.n, BOX.n, BOX.n)),
         }
 
     def decode(self, arrays: Mapping[str, NDArray[Any]]) -> Crystal | Verdict:
@@ -109,12 +115,14 @@ class DensitySpecies(VoxelCodec):
         if not said.passed:
             return said
         density = np.asarray(arrays["density"], dtype=float)
-        candidates = repeating_cells(density, arrays["species"])
-        if isinstance(candidates, Verdict):
-            return candidates
+        if float(np.ptp(density)) < _FLAT:
+            return Verdict(False, self.name, "The density is flat: no atoms, no lattice.")
+        shown = sites_of_species(arrays["species"], _STEP, np.zeros(3), _ALONE, self.name)
+        if isinstance(shown, Verdict):
+            return shown
         best: tuple[float, Floats, Floats, Whole] | None = None
-        for lattice in candidates:
-            found = sites_of_species(arrays["species"], np.eye(3) * BOX.voxel_a, np.zeros(3), lattice, self.name)
+        for lattice in repeating_cells(density, shown[0] @ _ALONE, shown[1]):
+            found = sites_of_species(arrays["species"], _STEP, np.zeros(3), lattice, self.name)
             if isinstance(found, Verdict):
                 return found
             frac, numbers = found
@@ -125,29 +133,30 @@ class DensitySpecies(VoxelCodec):
                 best = left, fitted, positions @ np.linalg.inv(fitted), numbers
             if left < EXACT:
                 break
-        if best is None or best[0] > MOST_DIFFERENT:
-            return Verdict(False, self.name, "No lattice with the sites of the species image explains the density.")
-        if not np.linalg.det(best[1]) > 1.0:
-            return Verdict(False, self.name, "The lattice that explains the density is flat.")
+        if best is None:
+            return Verdict(
+                False, self.name, "No three independent shifts map the box onto itself: it shows no lattice."
+            )
+        if best[0] > MOST_DIFFERENT:
+            return Verdict(False, self.name, f"The best lattice leaves {best[0]:.0%} of the density unexplained.")
         return primitive(Crystal.from_arrays(best[1], [ELEMENTS[z - 1] for z in best[3]], best[2]))
 
 
-def repeating_cells(density: Floats, species: NDArray[Any]) -> list[Floats] | Verdict:
+def repeating_cells(density: Floats, atoms: Floats, kinds: Whole) -> Iterator[Floats]:
     """Cells (3, 3) in Å that map the box onto itself, those of the surest shifts first.
 
     Shifts are minima of the difference of the density from itself (its autocorrelation) that also take atoms to atoms
     of their kind: two elements next to each other in the periodic table look almost alike in the density. Surest are
     those that take the most atoms along; a long shift may be good only because little of the box overlaps itself.
+
+    Args:
+        density: (n, n, n).
+        atoms: (m, 3) all that the box shows, Å.
+        kinds: (m,) their atomic numbers.
     """
-    rule = DensitySpecies.name
-    if float(np.ptp(density)) < 1e-6:
-        return Verdict(False, rule, "The density is flat: no atoms, no lattice.")
-    alone = np.eye(3) * 1e3  # no two atoms of the box are images by this
-    found = sites_of_species(species, np.eye(3) * BOX.voxel_a, np.zeros(3), alone, rule)
-    if isinstance(found, Verdict):
-        return found
-    atoms, kinds = found[0] @ alone, found[1]
     shifts, _ = lattice_shifts(density, BOX)
+    if not len(shifts):
+        return
     evidence = np.array([_atoms_moved(atoms, kinds, shift) for shift in shifts])
     missed = 1.0 - evidence[:, 1] / np.maximum(evidence[:, 0], 1)
     cells: list[Floats] = []
@@ -156,15 +165,15 @@ def repeating_cells(density: Floats, species: NDArray[Any]) -> list[Floats] | Ve
             good = shifts[order[missed[order] <= most]]
             for number in _SHIFTS:
                 cell = spanned(good[:number])
-                if cell is not None:
+                if cell is not None and np.linalg.det(cell) > _LEAST_VOLUME:
                     cell = lattice_through(cell, good[:number])
                     if not any(_same_lattice(cell, other) for other in cells):
                         cells.append(cell)
+                        yield cell
+                if len(cells) >= _MOST_CELLS:
+                    return
                 if number >= len(good):
                     break
-    if not cells:
-        return Verdict(False, rule, "No three independent shifts map the box onto itself: it shows no lattice.")
-    return cells[:_MOST_CELLS]
 
 
 def _atoms_moved(atoms: Floats, kinds: Whole, shift: Floats) -> tuple[int, int]:
@@ -214,7 +223,7 @@ def fit_box(density: Floats, lattice: Floats, positions_a: Floats, numbers: Whol
     Returns:
         lattice (3, 3) Å, positions (n, 3) Å, and the root-mean-square difference over that of the density.
     """
-    axis = BOX.axis_a[::2]
+    axis, smallest = BOX.axis_a[::2], 0.5 * float(np.linalg.det(lattice))
     values = density[::2, ::2, ::2].reshape(-1)
     spread = max(float(values.std()), 1e-9)
     residual, damping = values - _model(lattice, positions_a, numbers, axis, slopes=False)[0], 1e-4
@@ -226,6 +235,8 @@ def fit_box(density: Floats, lattice: Floats, positions_a: Floats, numbers: Whol
         moves = np.linalg.solve(normal, gradient).reshape(-1, 3)
         moves *= min(1.0, _LONGEST_MOVE_A / max(float(np.abs(moves).max()), 1e-12))
         trial = lattice + moves[:3], positions_a + moves[3:]
+        if np.linalg.det(trial[0]) < smallest:
+            break
         left = values - _model(*trial, numbers, axis, slopes=False)[0]
         if (left**2).sum() < (residual**2).sum():
             (lattice, positions_a), residual, damping = trial, left, max(damping / 10.0, 1e-9)
