@@ -163,14 +163,15 @@ def fit_domain(
     scale = np.maximum(deviations[:k] / np.sqrt(len(training)), 1e-6)
     projection = (axes[:k].T / scale).astype(np.float32)
     has = np.stack([np.isfinite(v) for v in values.values()], axis=1)
-    drawn: set[int] = set()
-    for t in range(has.shape[1]):
-        rows = training[has[training, t]]
-        drawn.update(rng.permutation(rows)[:_N_ANCHORS].tolist())
-    chosen = np.array(sorted(drawn))
-    elements = np.stack([(shares[training[has[training, t]]] > 0).any(axis=0) for t in range(has.shape[1])])
+    # A target that no training row has (a handful of rows, all held out) is known from those rows.
+    rows_of = [
+        training[has[training, t]] if has[training, t].any() else held[has[held, t]] for t in range(has.shape[1])
+    ]
+    chosen = np.array(sorted({i for rows in rows_of for i in rng.permutation(rows)[:_N_ANCHORS].tolist()}))
+    elements = np.stack([(shares[rows] > 0).any(axis=0) for rows in rows_of])
     ranges = {
-        n: ValueRange(*(float(f(v[training])) for f in (np.nanmin, np.nanmax, np.nanstd))) for n, v in values.items()
+        name: ValueRange(*(float(f(v[rows])) for f in (np.min, np.max, np.std)))
+        for (name, v), rows in zip(values.items(), rows_of, strict=True)
     }
     # Rounded here as in the file, so that a saved domain answers as the one in memory.
     mean, projection = (a.astype(np.float16).astype(np.float32) for a in (mean, projection))

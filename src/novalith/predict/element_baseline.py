@@ -57,6 +57,8 @@ def fit_to_fractions(x: Floats, targets: Floats) -> ElementBaseline:
     weights, mean, scale = np.zeros((len(ELEMENTS), n_targets)), np.zeros(n_targets), np.ones(n_targets)
     for t in range(n_targets):
         rows = np.isfinite(targets[:, t])
+        if not rows.any():
+            continue
         mean[t] = targets[rows, t].mean()
         normal = x[rows].T @ x[rows] + _RIDGE * np.eye(len(ELEMENTS))
         weights[:, t] = np.linalg.solve(normal, x[rows].T @ (targets[rows, t] - mean[t]))

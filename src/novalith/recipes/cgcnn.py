@@ -31,7 +31,8 @@ from numpy.typing import NDArray
 from novalith.data.library import Library
 from novalith.data.structure_table import StructureTable, bundled_structure_table, read_structure_table
 from novalith.data.targets import TARGETS
-from novalith.errors import UnknownNameError
+from novalith.data.training_table import MIN_ROWS
+from novalith.errors import InputError, UnknownNameError
 from novalith.materials import Crystal
 from novalith.networks.crystal_graph import CrystalGraphNetwork, GraphSizes
 from novalith.predict.composition import NEVER_NEGATIVE
@@ -96,16 +97,22 @@ class GraphRows:
         return len(self.table)
 
     def select(self, rows: Integers) -> GraphRows:
-        """The rows of an index."""
-        return GraphRows(self.table.select(rows), self.targets, self.values[rows], self.systems[rows], self.set_aside)
+        """The rows of an index; a target that none of them has is left out."""
+        values = self.values[rows]
+        held = np.flatnonzero(np.isfinite(values).any(axis=0))
+        targets = tuple(self.targets[t] for t in held)
+        return GraphRows(self.table.select(rows), targets, values[:, held], self.systems[rows], self.set_aside)
 
 
 def rows_of(structures: StructureTable, tolerance_a: float | None = MERGE_TOLERANCE_A) -> GraphRows:
-    """Graphs of structures; a target without any number is dropped, a Poisson ratio follows from two moduli.
+    """Graphs of structures; a target of a few numbers is set aside, a Poisson ratio follows from two moduli.
 
     Args:
         structures: what was read.
         tolerance_a: equal atoms are merged where distances agree to this, Å; None merges none.
+
+    Raises:
+        InputError: no target has enough numbers.
     """
     table, verdicts = graph_table(structures.crystals, tolerance_a)
     kept = np.array([i for i in range(len(structures)) if i not in verdicts], dtype=np.int64)
@@ -117,7 +124,11 @@ def rows_of(structures: StructureTable, tolerance_a: float | None = MERGE_TOLERA
         missing = values.get("poisson_ratio", np.full(len(kept), np.nan))
         # 0/0 for a row without moduli is NaN, which is what it should be.
         values["poisson_ratio"] = np.where(np.isnan(missing), (3 * k - 2 * g) / (2 * (3 * k + g)), missing)
-    targets = tuple(name for name in LEARNED if name in values and np.isfinite(values[name]).any())
+    counts = {name: int(np.isfinite(values[name]).sum()) for name in LEARNED if name in values}
+    set_aside |= {name: f"{n} numbers, too few to learn" for name, n in counts.items() if 0 < n < MIN_ROWS}
+    targets = tuple(name for name, n in counts.items() if n >= MIN_ROWS)
+    if not targets:
+        raise InputError(f"No target has {MIN_ROWS} numbers; give more rows with {', '.join(LEARNED)}.")
     systems = np.array([str(structures.crystals[i].composition.field) for i in kept])
     return GraphRows(table, targets, np.stack([values[t] for t in targets], axis=1), systems, set_aside)
 
