@@ -1,6 +1,7 @@
 """Every draw is counted, and what is drawn goes down the ladder with one more command."""
 
 import csv
+import dataclasses
 import json
 
 import numpy as np
@@ -17,10 +18,14 @@ from novalith.errors import (
     InputError,
     UnknownNameError,
 )
+from novalith.materials import PhaseField
 from novalith.recipes import crystal_models, crystal_sampling
 from novalith.recipes.crystal_models import MODELS
 from novalith.recipes.crystal_sampling import SampleOrder, draw, recipe_of
 from novalith.recipes.latent_search import Estimates
+from novalith.recipes.point_cloud_gan import SIZES, PointCloudGan
+from novalith.recipes.substituted_training_set import LabelledCrystal, TrainingSet
+from novalith.represent.point_cloud import PointLayout
 
 
 @pytest.fixture(autouse=True)
@@ -134,10 +139,28 @@ def test_two_commands_lead_from_a_model_to_a_report(checkpoint, ends, tmp_path, 
 
 
 def test_options_of_networks_with_codes_are_refused_elsewhere(tmp_path):
-    with pytest.raises(CapabilityError, match="--family"):
+    with pytest.raises(CapabilityError, match="needs a network"):
         run("sample", "MgO", "--family", "perovskite", "--out", tmp_path / "out")
     with pytest.raises(InputError, match="novalith train point-cloud-gan"):
         run("sample", "MgO", "--recipe", "point-cloud-gan", "--out", tmp_path / "out")
     with pytest.raises(InputError, match="Nothing to look for"):
         run("sample", "--out", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_networks_of_points_come_through_the_same_door_and_count_their_draws(tmp_path, capsys):
+    crystals = [cell(a, "Mg", "O") for a in np.linspace(2.6, 2.7, 12)]
+    labelled = [LabelledCrystal(f"{i}", c, "mp-1", "", -3.0 + 0.1 * i, 0.0, "") for i, c in enumerate(crystals)]
+    gan = PointCloudGan(PointLayout((("Mg", 2), ("O", 2))), dataclasses.replace(SIZES["tiny"], with_energy=True))
+    gan.fit(TrainingSet(PhaseField(("Mg", "O")), tuple(labelled), (), 12, "made"), rng=np.random.default_rng(0))
+    path, out = tmp_path / "points.safetensors", tmp_path / "out"
+    gan.save(path)
+    run("sample", "MgO", "--model", path, "--target", "formation_energy=-2", "-n", 3, "--out", out)
+    said, table = capsys.readouterr().out, rows(out / "proposals.csv")
+    refused = rows(out / "rejected.csv")
+    assert f"point-cloud-gan: {len(table) + len(refused)} drawn = {len(table)} kept" in said
+    assert all("for a formation energy of -2 eV/atom" in row["move"] for row in table)
+    with pytest.raises(CapabilityError, match="band_gap"):
+        run("sample", "MgO", "--model", path, "--target", "band_gap=1", "--out", tmp_path / "other")
+    with pytest.raises(CapabilityError, match="asked of imatgen, court, hoffmann"):
+        run("sample", "MgO", "--model", path, "--family", "perovskite", "--out", tmp_path / "other")

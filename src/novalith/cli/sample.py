@@ -45,34 +45,32 @@ def command(
     json: bool = typer.Option(False, "--json", help="Print the table as JSON."),
 ) -> None:
     """Propose crystals for a system or a formula; they are relaxed only with --relax."""
-    from novalith.recipes.crystal_models import MODELS
     from novalith.recipes.crystal_sampling import SampleOrder, recipe_of
     from novalith.recipes.relaxed_products import distances_told
 
     targets = dict(split_targets(target))
     recipe = recipe_of(recipe, checkpoint)
-    if recipe in MODELS:
-        if spacegroup or photoanode:
-            raise CapabilityError(f"{recipe} cannot be asked for a space group or photoanodes; look in its table.")
+    if photoanode:
+        request = _request(system, require=require, deny=deny, spacegroup=spacegroup or None, max_atoms=max_atoms)
+        _photoanodes(recipe, checkpoint, request, n, out, seed, targets, json)
+        return
+    if recipe:
+        if spacegroup:
+            raise CapabilityError(
+                f"{recipe} cannot be asked for a space group; draw many and look for it in the table."
+            )
         order = SampleOrder(
             recipe, checkpoint, system, split_list(require), split_list(deny), family, targets, around, spread, between,
             optimise, n, max_atoms, seed,
         )  # fmt: skip
-        candidates, result, text = _from_codes(order, out)
+        candidates, result, text = _from_network(order, out)
     else:
-        if family or around or between or optimise:
-            raise CapabilityError(f"--family, --around, --between and --optimise need one of {', '.join(MODELS)}.")
+        if family or targets or around or between or optimise:
+            raise CapabilityError(
+                "A family, a target, a crystal to start from or an optimum needs a network: --recipe."
+            )
         request = _request(system, require=require, deny=deny, spacegroup=spacegroup or None, max_atoms=max_atoms)
-        if photoanode:
-            _photoanodes(recipe, checkpoint, request, n, out, seed, targets, json)
-            return
-        if recipe:
-            candidates = _from_network(recipe, checkpoint, request, n, seed, targets)
-        elif targets:
-            raise InputError("--target needs a network, --recipe: proposers cannot be asked for a property.")
-        else:
-            candidates = _proposed(request, split_list(generators), hide, n, seed)
-        result, text = _written(candidates, n, out)
+        candidates, result, text = _proposed(request, split_list(generators), hide, n, seed, out)
     text += f"\nDistances: {distances_told(candidates)}."
     if relax:
         counts, told = _relaxed(candidates, out, workers)
@@ -83,13 +81,13 @@ def command(
     show(result, text, json)
 
 
-def _from_codes(order: Any, out: Path) -> tuple[Any, dict[str, Any], str]:
+def _from_network(order: Any, out: Path) -> tuple[Any, dict[str, Any], str]:
     from novalith.recipes.crystal_sampling import draw, summary, write_drawn
     from novalith.report.figures.latent import draw_way
 
     drawn = draw(order)
     rows = write_drawn(drawn, out)
-    if drawn.way is not None:
+    if drawn.model is not None and drawn.way is not None:
         draw_way(drawn.model, drawn.way, out / "interpolation.svg")
     text = f"{drawn.told}\nTables, CIF files and figures in {out}. They are not relaxed."
     return drawn.candidates, summary(drawn, rows, out), text
@@ -101,21 +99,18 @@ def _request(system: str, **parts: Any) -> Any:
     return parse_request(system, **parts)
 
 
-def _proposed(request: Any, generators: tuple[str, ...], hide: Path | None, n: int, seed: int) -> Any:
+def _proposed(
+    request: Any, generators: tuple[str, ...], hide: Path | None, n: int, seed: int, out: Path
+) -> tuple[Any, dict[str, Any], str]:
     from novalith.data.library import Hidden, Library
     from novalith.propose.registry import PROPOSERS, load_proposers
-    from novalith.propose.sampling import draw_sample
+    from novalith.propose.sampling import TABLE, draw_sample, write_sample
 
     library = Library(Hidden.read(hide) if hide is not None else Hidden())
-    return draw_sample(load_proposers(generators or PROPOSERS, library), request, n, seed)
-
-
-def _written(candidates: Any, n: int, out: Path) -> tuple[dict[str, Any], str]:
-    from novalith.propose.sampling import TABLE, write_sample
-
+    candidates = draw_sample(load_proposers(generators or PROPOSERS, library), request, n, seed)
     rows = write_sample(candidates, out)
     text = f"{len(rows)} of {n} proposals in {out / TABLE}, their CIF files beside it. They are not relaxed."
-    return {"proposals": rows, "asked": n, "out": str(out)}, text
+    return candidates, {"proposals": rows, "asked": n, "out": str(out)}, text
 
 
 def _relaxed(candidates: Any, out: Path, workers: int) -> tuple[Any, str]:
@@ -138,21 +133,6 @@ def _validated(candidates: Any, checks: str, out: Path) -> tuple[Any, str]:
     with progress() as observer:
         rows = validate(targets, check_names(checks), Toolbox(), out / FOLDER, observer=observer)
     return [row_to_json(row) for row in rows], table_text(rows)
-
-
-def _from_network(recipe: str, model: Path | None, request: Any, n: int, seed: int, targets: dict[str, float]) -> Any:
-    import numpy as np
-
-    from novalith.recipes.points_sampling import sample_recipe
-
-    if model is None:
-        raise InputError(
-            f"No weights of {recipe} come with novalith: a model knows one system. Train it, novalith train {recipe} "
-            "--out FILE.safetensors, and give the file as --checkpoint."
-        )
-    if targets:
-        raise CapabilityError("Targets are heeded with --photoanode alone so far.")
-    return sample_recipe(recipe, model, request, n, rng=np.random.default_rng(seed))
 
 
 def _photoanodes(

@@ -1,7 +1,8 @@
-"""What `novalith sample` draws from the models with codes (`novalith.recipes.crystal_models`).
+"""What `novalith sample` draws from trained networks: models with codes, and networks of point clouds.
 
-From everywhere, around a crystal, between two, or towards an optimum. Every draw is counted: a crystal as it was asked
-for, or a `Verdict` with the reason; drawn = kept + rejected.
+A model with codes (`novalith.recipes.crystal_models`) draws from everywhere, around a crystal, between two, or towards
+an optimum; a network of point clouds for a system or the contents of a cell. Every draw is counted: a crystal as it was
+asked for, or a `Verdict` with the reason; drawn = kept + rejected.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from novalith.data.door import read_structures
-from novalith.errors import ContradictionError, EmptyResultError, InputError, UnknownNameError
+from novalith.errors import CapabilityError, ContradictionError, EmptyResultError, InputError, UnknownNameError
 from novalith.materials import Candidate, Crystal, Lineage, Verdict, check_element
 from novalith.propose.request import parse_request
 from novalith.propose.sampling import write_sample
@@ -45,7 +46,7 @@ class SampleOrder:
     """What is to be drawn.
 
     Attributes:
-        recipe: a model with codes; that of the checkpoint where empty.
+        recipe: name of the recipe; that of the checkpoint where empty.
         checkpoint: the model; the one that ships with novalith where None.
         system: chemical system or formula; empty for a model that needs none.
         require: elements that every crystal must hold.
@@ -84,14 +85,16 @@ class Drawn:
     Attributes:
         candidates: crystals as asked for, with their lineage.
         rejected: (number, why) of all other draws.
-        model: that drew.
+        recipe: that drew.
+        model: that drew, where it has codes.
         way: the way between two crystals, where one was asked for.
         found: the search, where one was asked for.
     """
 
     candidates: tuple[Candidate, ...]
     rejected: tuple[tuple[int, Verdict], ...]
-    model: CrystalModel
+    recipe: str
+    model: CrystalModel | None = None
     way: Way | None = None
     found: Search | None = None
 
@@ -113,7 +116,7 @@ class Drawn:
     def told(self) -> str:
         """The count in words, then the reasons, a line each."""
         kept, rejected = len(self.candidates), len(self.rejected)
-        lines = [f"{self.model.name}: {self.n_drawn} drawn = {kept} kept + {rejected} rejected."]
+        lines = [f"{self.recipe}: {self.n_drawn} drawn = {kept} kept + {rejected} rejected."]
         lines += [f"  {n} rejected by {rule!r}, for example: {reason}" for rule, (n, reason) in self.reasons.items()]
         return "\n".join(lines)
 
@@ -145,20 +148,38 @@ def draw(order: SampleOrder) -> Drawn:
     """
     if order.n < 1:
         raise InputError(f"{order.n} proposals were asked for; expected at least 1.")
-    request = _request(order)
-    recipe_of(order.recipe, order.checkpoint)
-    model = load_crystal_model(order.checkpoint or shipped_checkpoint(order.recipe, order.family))
-    check_request(model, request)
+    recipe = recipe_of(order.recipe, order.checkpoint)
     rng = np.random.default_rng(order.seed)
-    if order.between is not None:
-        drawn = _between(model, order.between, order, request)
-    elif order.optimise:
-        drawn = _optimum(model, Goal.parse(order.optimise), order, request, rng=rng)
-    else:
-        drawn = draw_from_codes(model, request, order.n, lambda outcome: held_to(order, outcome), rng=rng)
+    drawn = _from_points(recipe, order, rng=rng) if recipe in points_sampling.RECIPES else _from_codes(order, rng=rng)
     if not drawn.candidates:
         raise EmptyResultError(f"No crystal as asked. {drawn.told}")
     return drawn
+
+
+def _from_codes(order: SampleOrder, *, rng: np.random.Generator) -> Drawn:
+    request = _request(order)
+    model = load_crystal_model(order.checkpoint or shipped_checkpoint(order.recipe, order.family))
+    check_request(model, request)
+    if order.between is not None:
+        return _between(model, order.between, order, request)
+    if order.optimise:
+        return _optimum(model, Goal.parse(order.optimise), order, request, rng=rng)
+    return draw_from_codes(model, request, order.n, lambda outcome: held_to(order, outcome), rng=rng)
+
+
+def _from_points(recipe: str, order: SampleOrder, *, rng: np.random.Generator) -> Drawn:
+    if order.family or order.around or order.between or order.optimise:
+        known = ", ".join(crystal_models.MODELS)
+        raise CapabilityError(f"A family, a crystal to start from and an optimum can be asked of {known} alone.")
+    if order.checkpoint is None:
+        raise InputError(
+            f"No weights of {recipe} come with novalith: a model knows one system. Train it, novalith train {recipe} "
+            "--out FILE.safetensors, and give the file as --checkpoint."
+        )
+    require, deny = ",".join(order.require), ",".join(order.deny)
+    request = parse_request(order.system, require=require, deny=deny, max_atoms=order.max_atoms)
+    found = points_sampling.drawn_of_recipe(recipe, order.checkpoint, request, order.n, order.targets, rng=rng)
+    return Drawn(tuple(found[0]), tuple(found[1]), recipe)
 
 
 def _request(order: SampleOrder) -> SampleRequest:
@@ -221,7 +242,7 @@ def draw_from_codes(
             drawn += 1
             held = outcome if isinstance(outcome, Verdict) else hold(outcome)
             _keep(held, Lineage(model.name, move=move), drawn, kept, rejected)
-    return Drawn(tuple(kept.values()), tuple(rejected), model)
+    return Drawn(tuple(kept.values()), tuple(rejected), model.name, model)
 
 
 def held_to(order: SampleOrder, crystal: Crystal) -> Crystal | Verdict:
@@ -281,7 +302,7 @@ def _between(model: CrystalModel, files: tuple[Path, Path], order: SampleOrder, 
         lineage = Lineage(model.name, move=f"decoded at {share:.3f} of the way between {names}")
         held = outcome if isinstance(outcome, Verdict) else held_to(order, outcome)
         _keep(held, lineage, number, kept, rejected)
-    return Drawn(tuple(kept.values()), tuple(rejected), model, way=way)
+    return Drawn(tuple(kept.values()), tuple(rejected), model.name, model, way)
 
 
 def _optimum(
@@ -297,7 +318,7 @@ def _optimum(
     verdicts = [Verdict(False, rule, result.reasons[rule]) for rule, n in result.refused.items() for _ in range(n)]
     beaten = Verdict(False, "beaten", f"The search found {order.n} better crystals.")
     verdicts += [beaten] * len(result.found[order.n :])
-    return Drawn(tuple(best), tuple(enumerate(verdicts, start=1)), model, found=result)
+    return Drawn(tuple(best), tuple(enumerate(verdicts, start=1)), model.name, model, found=result)
 
 
 def write_drawn(drawn: Drawn, folder: Path) -> list[dict[str, str | int | float]]:
