@@ -41,7 +41,7 @@ BOX = Box(30, 1 / 3)
 MAX_SITES, MAX_EDGE_A = 40, 8.0
 #: Differences of a box and its model (root mean square over that of the density): below the first the cell is right,
 #: above the second there is none.
-EXACT, MOST_DIFFERENT = 3e-4, 0.5
+EXACT, MOST_DIFFERENT = 5e-5, 0.5
 #: Tolerance (Å) at which a cell found is a multiple of a smaller one.
 _SAME_A = 0.02
 #: Shifts are lattice vectors for the species when this share of the atoms at most lands on none of their kind (Å).
