@@ -247,3 +247,27 @@ def voxels(
     drawn = [] if figure is None else draw_voxels(bench, part, figure)
     lines = [*(table.text for table in tables), *(f"Drawn: {path}" for path in drawn)]
     show(dict(as_records(tables)), "\n\n".join(lines), json)
+
+
+@app.command()
+def cgcnn(
+    size: str = typer.Option("", help="Train this size first (tiny, default, paper); the shipped weights without it."),
+    epochs: int = typer.Option(0, min=0, help="Epochs of training; 0 for those of the size."),
+    members: int = typer.Option(0, min=0, help="Networks to train; 0 for those of the size."),
+    n: int = typer.Option(1000, "-n", "--number", min=100, help="Structures that the speed is measured on."),
+    forest: bool = typer.Option(True, help="Grow the forest that the network is compared with."),
+    data: Path = typer.Option(..., envvar="NOVALITH_DATA", help="Folder of the public tables."),
+    keep: Path = typer.Option(Path("bench-cgcnn"), help="Folder of the network that is trained; reused."),
+    seed: int = typer.Option(0, help="Of training and forest."),
+    json: bool = typer.Option(False, "--json", help="Print one JSON object."),
+) -> None:
+    """Recompute the figures on the graph network: errors, other crystals, uncertainty, speed."""
+    import sys
+
+    from novalith.cli.terminal import show
+    from novalith.recipes import cgcnn_bench
+    from novalith.recipes.bench_tables import as_records
+
+    asked = cgcnn_bench.CgcnnBench(data, keep, size, epochs or None, members or None, n, forest, seed)
+    tables = cgcnn_bench.tables(asked, lambda line: print(line, file=sys.stderr, flush=True))
+    show(dict(as_records(tables)), "\n\n".join(table.text for table in tables), json)
