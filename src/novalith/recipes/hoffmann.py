@@ -211,15 +211,19 @@ class Hoffmann(CrystalModel):
         boxed = [BoxedCrystal.of(c) for c in crystals]
         if not boxed:
             return np.zeros((0, self.settings.autoencoder.n_latent + 6), np.float32)
-        return self.encode_boxed(boxed, rng=np.random.default_rng(0))
+        # A generator for each, so that the code of a crystal does not depend on those before it.
+        made = [self.density_of(b, rng=np.random.default_rng(0)) for b in boxed]
+        return self._with_cells(self.autoencoder.encode(to_image(np.stack(made)[:, None])), boxed)
 
     def encode_boxed(self, boxed: Sequence[BoxedCrystal], *, rng: np.random.Generator) -> Floats:
-        """Codes of crystals that are in their Niggli cells already."""
+        """Codes of crystals that are in their Niggli cells already, at origins drawn at random."""
         source = DensityImages(boxed, self.settings.box, self.settings.origin)
         parts = np.array_split(np.arange(len(boxed)), max(1, -(-len(boxed) // 32)))
-        z = np.concatenate([self.autoencoder.encode(source.images(rows, rng)) for rows in parts])
-        cells = np.stack([cell_code(b.lattice) for b in boxed])
-        codes: Floats = np.concatenate([z, cells], axis=1).astype(np.float32)
+        return self._with_cells(np.concatenate([self.autoencoder.encode(source.images(p, rng)) for p in parts]), boxed)
+
+    @staticmethod
+    def _with_cells(z: Floats, boxed: Sequence[BoxedCrystal]) -> Floats:
+        codes: Floats = np.concatenate([z, [cell_code(b.lattice) for b in boxed]], axis=1).astype(np.float32)
         return codes
 
     def offset_of(self, boxed: BoxedCrystal, *, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -257,8 +261,7 @@ class Hoffmann(CrystalModel):
         probabilities = self.segmenter.probabilities(density[None, None])[0]
         allowed = self._allowed(request)
         if allowed is not None:
-            probabilities[:, 1:] *= allowed[1:]
-            probabilities /= probabilities.sum(axis=1, keepdims=True)
+            probabilities = within(probabilities, allowed)
         cells = self._cells(density, lattice, cell)
         if isinstance(cells, Verdict):
             return Decoded(cells)
@@ -339,7 +342,8 @@ class Hoffmann(CrystalModel):
         """Keep the codes of training crystals that have a formation energy (NaN: none), eV/atom."""
         known = [i for i, energy in enumerate(energies) if np.isfinite(energy)]
         kept = [boxed[i] for i in known]
-        self.training_codes = self.encode_boxed(kept, rng=rng)
+        # As they are stored: in half precision.
+        self.training_codes = self.encode_boxed(kept, rng=rng).astype(np.float16).astype(np.float32)
         self.training_labels = {"formation_energy": np.asarray(energies, dtype=np.float32)[known]}
         self.training_formulas = tuple(b.crystal.composition.formula for b in kept)
 
@@ -384,6 +388,14 @@ class Hoffmann(CrystalModel):
         other.training_codes, other.training_labels = self.training_codes, self.training_labels
         other.training_formulas, other.held_out = self.training_formulas, self.held_out
         return other
+
+
+def within(probabilities: Floats, allowed: NDArray[np.bool_]) -> Floats:
+    """(voxels, classes) probabilities with those of other elements handed to the allowed ones, in their ratio."""
+    own = np.where(allowed[1:], probabilities[:, 1:] + 1e-9, 0.0)
+    share = (1.0 - probabilities[:, :1]) / np.maximum(own.sum(axis=1, keepdims=True), 1e-9)
+    found: Floats = np.concatenate([probabilities[:, :1], own * share], axis=1).astype(np.float32)
+    return found
 
 
 def reconstruct_density(model: Hoffmann, density: Floats) -> Floats:

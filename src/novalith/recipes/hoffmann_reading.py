@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from novalith.materials import Crystal, Verdict
 from novalith.recipes.crystal_models import SampleRequest
-from novalith.recipes.hoffmann import Hoffmann, reconstruct_density
+from novalith.recipes.hoffmann import Hoffmann, reconstruct_density, within
 from novalith.recipes.hoffmann_images import HEAVIEST, BoxedCrystal
 from novalith.represent.box_folding import voxels_of_atoms
 from novalith.represent.density_box import SIGMA_A, Box, atoms_in_box
@@ -105,7 +105,7 @@ def species_counts(
         present = np.zeros(HEAVIEST + 1, dtype=bool)
         present[[0, *boxed.numbers]] = True
         totals["UNet"] += _right(probabilities, owner, boxed)
-        totals["UNet, elements known"] += _right(probabilities * present, owner, boxed)
+        totals["UNet, elements known"] += _right(within(probabilities, present), owner, boxed)
         heights = lattice_heights(density, boxed, origin, box)
         right = int((np.rint(heights) == boxed.numbers).sum())
         totals["least squares at true sites"] += np.array([0, 0, right, len(heights), 0, 0])

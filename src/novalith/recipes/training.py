@@ -30,6 +30,7 @@ TRAINERS = {
     "two-dimensional": "novalith.recipes.two_dimensional_classifier",
     "point-cloud-gan": "novalith.recipes.point_cloud_training",
     "cross-domain-gan": "novalith.recipes.cross_domain_training",
+    "hoffmann": "novalith.recipes.hoffmann_training",
     "imatgen": "novalith.recipes.imatgen_training",
     "cgcnn": "novalith.recipes.cgcnn",
 }
