@@ -63,3 +63,11 @@ def test_dft_writes_inputs_of_every_code(folder):
     wrong = novalith(folder, "dft", "salt.cif", "--out", "dft", "--run", "gpw")
     assert wrong.returncode == 2
     assert "Did you mean 'gpaw'" in wrong.stderr
+
+
+def test_dft_names_what_it_could_not_read(folder):
+    (folder / "broken.cif").write_text("nothing here")
+    done = novalith(folder, "dft", "salt.cif", "broken.cif", "--codes", "gpaw", "--out", "dft2")
+    assert done.returncode == 3
+    assert "broken: not read." in done.stderr
+    assert (folder / "dft2" / "gpaw" / "salt" / "job.json").is_file()

@@ -185,6 +185,11 @@ def test_a_code_that_is_not_there_is_said_with_the_way_to_get_it(monkeypatch, tm
             command_of(code)
     with pytest.raises(InputError, match="no interpreter"):
         command_of("gpaw", "no-such-python")
+    bare = tmp_path / "bare"
+    bare.write_text("#!/bin/sh\nexit 1\n")
+    bare.chmod(0o755)
+    with pytest.raises(CapabilityError, match="bare has no GPAW"):
+        command_of("gpaw", os.fspath(bare))
 
 
 def test_no_file_of_ours_imports_gpaw():

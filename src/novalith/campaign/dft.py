@@ -17,7 +17,8 @@ from novalith.campaign.observer import Observer
 from novalith.campaign.outputs import csv_text
 from novalith.campaign.validation import Target
 from novalith.data.library import Library
-from novalith.stability.dft_inputs import write_inputs
+from novalith.errors import UnknownNameError
+from novalith.stability.dft_inputs import CODES, write_inputs
 from novalith.stability.dft_plan import Calculation, DftSettings, plan_calculations
 from novalith.stability.dft_run import Outcome, command_of, read_outcome, run_calculation
 from novalith.stability.references import formation_energy
@@ -94,6 +95,9 @@ def write_and_run(
         CapabilityError: the code to run is not installed (the inputs are written), or an element has no structure.
         UnknownNameError: no such code.
     """
+    for code in (*request.codes, *([request.run] if request.run else [])):
+        if code not in CODES:
+            raise UnknownNameError("DFT code", code, CODES)
     plan = plan_calculations([(t.id, t.crystal) for t in targets], request.settings, Library())
     make_folder(out)
     with folder_lock(out):

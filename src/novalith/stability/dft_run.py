@@ -72,6 +72,8 @@ def command_of(code: str, python: str = "") -> list[str]:
     if code == "gpaw":
         if python and shutil.which(python) is None:
             raise InputError(f"There is no interpreter {python}.")
+        if python and not _has_gpaw(python):
+            raise CapabilityError(f"{python} has no GPAW, so nothing was run; the inputs are complete.")
         if python or find_spec("gpaw") is not None:
             return [python or sys.executable, "run_gpaw.py"]
         raise CapabilityError(
@@ -87,6 +89,12 @@ def command_of(code: str, python: str = "") -> list[str]:
             "folders on a machine that has it and call this command again: results that lie there are read."
         )
     return [found, "-in", "pw.in"] if code == "espresso" else [found]
+
+
+def _has_gpaw(python: str) -> bool:
+    """Whether another interpreter finds GPAW; the package is not loaded."""
+    asked = "import importlib.util, sys; sys.exit(importlib.util.find_spec('gpaw') is None)"
+    return subprocess.run([python, "-c", asked], capture_output=True, check=False).returncode == 0  # noqa: S603
 
 
 def run_calculation(code: str, folder: Path, command: Sequence[str], limit_s: float) -> Outcome:
