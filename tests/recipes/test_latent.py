@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from toy_crystals import ENTRY, cell, toy_model
 
-from novalith.errors import EmptyResultError, InputError
+from novalith.errors import EmptyResultError, InputError, UnknownNameError
 from novalith.materials import Crystal, Verdict
 from novalith.recipes import crystal_models, latent_bench
 from novalith.recipes.crystal_models import MODELS, SampleRequest
 from novalith.recipes.latent import centre, interpolate, latent_map, spherical
 from novalith.recipes.latent_bench import kept_models, neighbourhood_records, richest_way, search_records, way_records
-from novalith.recipes.latent_search import Estimates, Goal, SearchSettings, screened, search
+from novalith.recipes.latent_search import Estimates, Goal, SearchSettings, screened, search, structure_judge
 from novalith.recipes.voxel_bench import VoxelBench
 from novalith.report import voxel_figures
 
@@ -102,6 +102,15 @@ def test_the_search_repeats_itself_starts_where_told_and_says_why_it_finds_nothi
     with pytest.raises(EmptyResultError, match="unlike the crystals"):
         search(model, goal, lambda c: Estimates(*np.zeros((2, len(c))), np.zeros(len(c), bool)), settings=few,
                rng=np.random.default_rng(0))  # fmt: skip
+
+
+def test_the_shipped_judge_knows_rock_salt_and_refuses_what_it_has_not_seen():
+    salt = Crystal.from_arrays(np.array([[0, 1, 1], [1, 0, 1], [1, 1, 0]]) * 2.845, ["Na", "Cl"], [[0] * 3, [0.5] * 3])
+    said = structure_judge("formation_energy")([salt, cell(9.0, "Xe", "He")])
+    assert said.value[0] == pytest.approx(-2.1, abs=0.15)  # Materials Project: -2.11 eV/atom
+    assert said.in_range.tolist() == [True, False]
+    with pytest.raises(UnknownNameError):
+        structure_judge("colour")([salt])
 
 
 def test_screens_take_the_place_of_crystals_that_fail_them():
