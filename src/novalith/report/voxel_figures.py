@@ -13,6 +13,7 @@ from novalith.store.files import make_folder
 
 #: Part -> module and function (bench, folder) -> files; only names of this table are ever imported.
 FIGURES: Mapping[str, tuple[str, str]] = {
+    "representations": ("novalith.report.figures.voxel_slices", "draw_slices"),
     "latent": ("novalith.report.voxel_figures", "draw_latent"),
 }
 
