@@ -129,18 +129,16 @@ def lattice_candidates(density: NDArray[np.floating], box: Box) -> list[Floats] 
 def spanned(vectors: Floats) -> Floats | None:
     """The three shortest independent vectors, right-handed, or None."""
     order = np.argsort(np.linalg.norm(vectors, axis=1))[:24]
-    best: tuple[float, Floats] | None = None
-    for chosen in combinations(order, 3):
-        cell = vectors[list(chosen)]
-        lengths = np.linalg.norm(cell, axis=1)
-        volume = float(np.linalg.det(cell))
-        if abs(volume) < LEAST_SHAPE * lengths.prod():
-            continue
-        # The smallest volume, and of equal ones the shortest vectors.
-        key = round(abs(volume), 0) * 1000 + float(lengths.sum())
-        if best is None or key < best[0]:
-            best = key, cell if volume > 0 else -cell
-    return None if best is None else best[1]
+    if len(order) < 3:
+        return None
+    cells = vectors[np.array(list(combinations(order.tolist(), 3)))]
+    lengths, volumes = np.linalg.norm(cells, axis=2), np.linalg.det(cells)
+    good = np.flatnonzero(np.abs(volumes) >= LEAST_SHAPE * lengths.prod(axis=1))
+    if not len(good):
+        return None
+    # The smallest volume, and of equal ones the shortest vectors.
+    best = good[np.argmin(np.round(np.abs(volumes[good])) * 1000 + lengths[good].sum(axis=1))]
+    return np.asarray(cells[best] if volumes[best] > 0 else -cells[best])
 
 
 def fitted(lattice: Floats, vectors: Floats) -> Floats:

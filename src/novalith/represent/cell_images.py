@@ -53,6 +53,8 @@ SAME_ATOM_A = 0.5
 _LEAST_MEAN = 1e-3
 #: Least number of voxels in a cell image: six numbers are read off them.
 _LEAST_VOXELS = 7
+#: Voxels that start the fit of the cell are above this: noise rarely is.
+_SURE = 0.1
 #: Voxels beside an atom that are drawn: beyond, a Gaussian is below 3e-4.
 _REACH = 5
 _AXIS_A = (np.arange(N_BASIS) - N_BASIS / 2) * STEP_A
@@ -157,7 +159,7 @@ def decode_cell(image: NDArray[Any]) -> Floats | Verdict:
     square of the value, then to the values.
     """
     values = np.asarray(image, dtype=float).reshape(-1)
-    seen = np.flatnonzero(values >= CUT)
+    seen = _middle(np.asarray(image, dtype=float))
     if len(seen) < _LEAST_VOXELS:
         return Verdict(False, CellImages.name, f"The cell image shows {len(seen)} voxels; a cell needs at least 7.")
     weights = values[seen]
@@ -201,6 +203,20 @@ def join(cell: Floats, positions_a: Floats, species: list[str]) -> Crystal | Ver
     copies = (np.linalg.norm(delta @ lattice, axis=2) < SAME_ATOM_A) & (same[:, None] == same)
     first = ~np.tril(copies, -1).any(axis=1)
     return Crystal.from_arrays(lattice, same[first].tolist(), frac[first] + 0.5)
+
+
+def _middle(image: Floats) -> NDArray[np.int64]:
+    """Flat indices of the voxels that are connected to the highest one, above `_SURE` or else `CUT`."""
+    from scipy import ndimage
+
+    peak = np.unravel_index(int(np.argmax(image)), image.shape)
+    found = np.zeros(0, dtype=np.int64)
+    for least in (_SURE, CUT):
+        parts, _ = ndimage.label(image >= least, structure=np.ones((3, 3, 3)))
+        found = np.flatnonzero(parts.reshape(-1) == parts[peak]) if parts[peak] else found
+        if len(found) >= _LEAST_VOXELS + 3:
+            break
+    return found
 
 
 def _fit_metric(values: Floats, start: Floats, rounds: int = 6) -> Floats:

@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from novalith.materials import ATOMIC_NUMBERS, ELEMENTS, Crystal, Verdict
+from novalith.represent.gene import symmetrised
 from novalith.represent.voxels import (
     Floats,
     VoxelCodec,
@@ -113,15 +114,8 @@ class DensityCoordinates(VoxelCodec):
 
 
 def conventional(crystal: Crystal, symprec: float = 0.01) -> Crystal:
-    """The standard conventional cell that spglib finds at a tolerance (Å); the crystal itself where it finds none."""
-    import spglib
-
-    numbers = [ATOMIC_NUMBERS[s] for s in crystal.species]
-    found = spglib.standardize_cell((crystal.lattice, crystal.frac_coords, numbers), symprec=symprec)
-    if found is None:
-        return crystal
-    lattice, frac, kinds = found
-    return Crystal.from_arrays(lattice, [ELEMENTS[z - 1] for z in kinds], frac)
+    """The standard conventional cell of the symmetry found at a tolerance (Å)."""
+    return symmetrised(crystal, symprec)
 
 
 @lru_cache(maxsize=128)

@@ -24,6 +24,8 @@ from novalith.materials import ATOMIC_NUMBERS, ELEMENTS, Crystal, Verdict
 from novalith.represent.box_lattice import fitted as lattice_through
 from novalith.represent.box_lattice import lattice_shifts, spanned
 from novalith.represent.density_box import SIGMA_A, SPECIES_RADIUS_A, Box, atoms_in_box, box_density
+from novalith.represent.gene import primitive as standard_primitive
+from novalith.represent.gene import spglib_quietly
 from novalith.represent.point_cloud import cell_parameters, lattice_matrix, niggli_reduced
 from novalith.represent.voxels import (
     Floats,
@@ -48,7 +50,9 @@ _SAME_A = 0.02
 _MISMATCHES, _LANDED_A = (0.02, 0.1, 0.25), 0.6
 #: Cells are spanned by so many of the best shifts, and then by more.
 _SHIFTS = (3, 4, 6, 9, 14, 20, 30, 45, 70, 100, 1000)
-_MOST_CELLS = 16
+_MOST_CELLS = 8
+#: Of cells that leave at most this much more than the best one, the one with the fewest sites is taken.
+_AS_GOOD = 1.1
 #: Range of a density that shows nothing, e/Å3.
 _FLAT = 1e-6
 #: Cells smaller than this hold no atom, Å3.
@@ -120,26 +124,33 @@ class DensitySpecies(VoxelCodec):
         shown = sites_of_species(arrays["species"], _STEP, np.zeros(3), _ALONE, self.name)
         if isinstance(shown, Verdict):
             return shown
-        best: tuple[float, Floats, Floats, Whole] | None = None
+        fits: list[_Fit] = []
         for lattice in repeating_cells(density, shown[0] @ _ALONE, shown[1]):
             found = sites_of_species(arrays["species"], _STEP, np.zeros(3), lattice, self.name)
-            if isinstance(found, Verdict):
-                return found
-            frac, numbers = found
-            if len(numbers) > 2 * self.max_sites:
+            if isinstance(found, Verdict) or len(found[1]) > self.max_sites:
                 continue
-            fitted, positions, left = fit_box(density, lattice, frac @ lattice, numbers)
-            if best is None or left < best[0]:
-                best = left, fitted, positions @ np.linalg.inv(fitted), numbers
+            cell, positions, left = fit_box(density, lattice, found[0] @ lattice, found[1])
+            fits.append(_Fit(left, cell, positions, found[1]))
             if left < EXACT:
                 break
-        if best is None:
-            return Verdict(
-                False, self.name, "No three independent shifts map the box onto itself: it shows no lattice."
-            )
-        if best[0] > MOST_DIFFERENT:
-            return Verdict(False, self.name, f"The best lattice leaves {best[0]:.0%} of the density unexplained.")
-        return primitive(Crystal.from_arrays(best[1], [ELEMENTS[z - 1] for z in best[3]], best[2]))
+        if not fits:
+            return Verdict(False, self.name, f"No lattice of at most {self.max_sites} sites maps the box onto itself.")
+        least = min(f.left for f in fits)
+        if least > MOST_DIFFERENT:
+            return Verdict(False, self.name, f"The best lattice leaves {least:.0%} of the density unexplained.")
+        best = min((f for f in fits if f.left <= EXACT + _AS_GOOD * least), key=lambda f: (len(f.numbers), f.left))
+        frac = best.positions_a @ np.linalg.inv(best.lattice)
+        return primitive(Crystal.from_arrays(best.lattice, [ELEMENTS[z - 1] for z in best.numbers], frac))
+
+
+@dataclass(frozen=True, eq=False)
+class _Fit:
+    """A cell that was tried: what it leaves of the density, vectors and positions (Å), atomic numbers."""
+
+    left: float
+    lattice: Floats
+    positions_a: Floats
+    numbers: Whole
 
 
 def repeating_cells(density: Floats, atoms: Floats, kinds: Whole) -> Iterator[Floats]:
@@ -195,7 +206,7 @@ def niggli_setting(crystal: Crystal) -> tuple[Floats, Floats]:
     import spglib
 
     given = np.asarray(crystal.lattice)
-    reduced = spglib.niggli_reduce(given)
+    reduced = spglib_quietly(spglib.niggli_reduce, given)
     reduced = given if reduced is None else np.asarray(reduced)
     if np.linalg.det(reduced) < 0:
         reduced = -reduced
@@ -205,14 +216,9 @@ def niggli_setting(crystal: Crystal) -> tuple[Floats, Floats]:
 
 
 def primitive(crystal: Crystal) -> Crystal:
-    """The primitive crystal in its Niggli cell; the cell given where it is primitive."""
-    import spglib
-
-    numbers = [ATOMIC_NUMBERS[s] for s in crystal.species]
-    found = spglib.find_primitive((crystal.lattice, crystal.frac_coords, numbers), symprec=_SAME_A)
-    if found is not None and len(found[2]) < len(numbers):
-        crystal = Crystal.from_arrays(found[0], [ELEMENTS[z - 1] for z in found[2]], found[1])
-    return niggli_reduced(crystal)
+    """The primitive crystal in its Niggli cell; no atom is moved where the cell given is primitive."""
+    smaller = standard_primitive(crystal, _SAME_A)
+    return niggli_reduced(smaller if smaller.n_atoms < crystal.n_atoms else crystal)
 
 
 def fit_box(density: Floats, lattice: Floats, positions_a: Floats, numbers: Whole) -> tuple[Floats, Floats, float]:

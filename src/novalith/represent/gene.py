@@ -79,7 +79,7 @@ def primitive(crystal: Crystal, symprec: float = SYMPREC) -> Crystal:
     """
     import spglib
 
-    cell = _quietly(spglib.standardize_cell, _cell(crystal), to_primitive=True, symprec=symprec)
+    cell = spglib_quietly(spglib.standardize_cell, _cell(crystal), to_primitive=True, symprec=symprec)
     if cell is None:
         return crystal
     lattice, positions, types = cell
@@ -107,10 +107,10 @@ def _cell(crystal: Crystal) -> tuple[Any, Any, list[int]]:
 def _symmetry(crystal: Crystal, symprec: float) -> Any:
     import spglib
 
-    return _quietly(spglib.get_symmetry_dataset, _cell(crystal), symprec=symprec)
+    return spglib_quietly(spglib.get_symmetry_dataset, _cell(crystal), symprec=symprec)
 
 
-def _quietly(function: Any, *arguments: Any, **options: Any) -> Any:
+def spglib_quietly(function: Any, *arguments: Any, **options: Any) -> Any:
     """What spglib answers, None where it finds no symmetry.
 
     Releases from 2.7 on announce, with a warning at each call, that later ones will raise instead of answering None;

@@ -78,7 +78,7 @@ class Specimen:
 
 
 def specimens() -> tuple[Specimen, ...]:
-    """The four crystals; TiS2 from a = 3.41 Å, c = 5.70 Å, z(S) = 1/4 (mp-2156), as a rectangular cell."""
+    """The four crystals; TiS2 from a = 3.41 Å, c = 5.70 Å, z(S) = 1/4 (1T polytype, rounded), as a rectangular cell."""
     dimer = Crystal.from_arrays(np.eye(3) * 6.0, ["C", "O"], [[0.5, 0.5, 0.406], [0.5, 0.5, 0.594]])
     edges = np.diag([3.41, 5.70, 3.41 * 3**0.5])
     species = ["Ti", "Ti", "S", "S", "S", "S"]
