@@ -85,3 +85,16 @@ def test_a_segmenter_learns_which_voxels_are_high():
     assert np.array_equal(other.probabilities(images), segmenter.probabilities(images))
     with pytest.raises(InputError, match="shape"):
         segmenter.probabilities(images[:, 0])
+
+
+def test_an_untrained_head_reads_a_lone_height_as_its_atomic_number():
+    torch.manual_seed(0)
+    model = VoxelClassifier(UnetSize("unet", (4, 8), 4, 1), 97).eval()
+    numbers = torch.tensor([1.0, 8.0, 26.0, 79.0])
+    density = torch.zeros(1, 1, 8, 8, 8)
+    density[0, 0, 0, 0, :4] = numbers * (2 * torch.pi) ** -1.5
+    with torch.no_grad():
+        torch.nn.init.zeros_(model.head.weight)
+        torch.nn.init.zeros_(model.head.bias)
+        logits = model(density, torch.arange(4)[None])[0, :, 1:]
+    assert (1 + logits.argmax(dim=1)).tolist() == numbers.int().tolist()

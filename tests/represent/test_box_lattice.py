@@ -133,3 +133,15 @@ def test_peaks_are_found_across_the_faces_of_a_cell():
     peaks = cell_peaks(bump[:, None, None] * bump[None, :, None] * bump[None, None, :], np.eye(3) * 4)
     assert len(peaks) == 1
     assert np.allclose(np.minimum(peaks, 1 - peaks), 0, atol=0.01)
+
+
+def test_hydrogen_bonded_to_oxygen_is_an_atom_of_its_own():
+    hydroxide = Structure(
+        Lattice.orthorhombic(3.2, 3.4, 4.8), ["Mg", "O", "H"], [[0, 0, 0], [0.5, 0.5, 0.3], [0.5, 0.5, 0.5]]
+    )
+    _, species = boxed(hydroxide, (0.3, 0.2, 0.1))
+    found = atoms_in_cell(one_hot(species), hydroxide.lattice.matrix, BOX).crystal
+    assert sorted(found.species) == ["H", "Mg", "O"]
+    positions = {s: np.array(f) for s, f in zip(found.species, found.frac_coords, strict=True)}
+    bond = np.linalg.norm(((positions["H"] - positions["O"]) % 1.0) * [3.2, 3.4, 4.8])
+    assert bond == pytest.approx(0.96, abs=0.25)  # each loses to the other the voxels between them

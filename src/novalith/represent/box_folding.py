@@ -2,7 +2,8 @@
 
     p_front(r) = 1 - p(background | r)                        how much a voxel looks like part of an atom
     F(x) = mean over lattice vectors t with x + t in the box of p_front(x + t)          x in the cell
-    atoms = maxima of F, blurred with a Gaussian of 0.25 Å, of at least `LEAST_FRONT`; position = centroid around them
+    atoms = maxima of F, blurred with a Gaussian of 0.25 Å, of at least `LEAST_FRONT`; position = centroid around them;
+            of hydrogen and of all other elements on maps of their own
     species(atom) = argmax_Z sum of p(Z | r) over the voxels r nearest to the atom or one of its images
 
 The published decoder takes the regions of the species map as they are, and a coin decides where two overlap; here a
@@ -169,10 +170,15 @@ def atoms_in_cell(probabilities: NDArray[np.float32], lattice: Floats, box: Box)
         box: the grid.
     """
     front = (1.0 - probabilities[:, 0]).reshape((box.n,) * 3)
-    cell, seen = folded(front, lattice, box)
+    hydrogen = probabilities[:, 1].reshape(front.shape)
+    cell, seen = folded(front - hydrogen, lattice, box)
     if seen < LEAST_SEEN:
         return Verdict(False, RULE, f"The box shows {100 * seen:.0f} % of the cell; all of it is needed.")
     peaks = cell_peaks(cell, lattice)
+    if float(hydrogen.max()) >= LEAST_FRONT:  # bonded so closely that a map of all atoms shows one maximum for two
+        more = cell_peaks(folded(hydrogen, lattice, box)[0], lattice)
+        apart = [all(_distance(h, other, lattice) >= MERGED_A for other in peaks) for h in more]
+        peaks = np.concatenate([peaks, more[np.array(apart, dtype=bool)]])
     if not 1 <= len(peaks) <= MOST_ATOMS:
         return Verdict(False, RULE, f"{len(peaks)} atoms in the cell; expected 1 to {MOST_ATOMS}.")
     owner = voxels_of_atoms(peaks @ lattice, lattice, box).reshape(-1)
