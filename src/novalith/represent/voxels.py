@@ -125,16 +125,17 @@ def voxels_within(
     reach = float(radii_a.max()) * np.linalg.norm(np.linalg.inv(step_a), axis=0)  # voxels along each axis
     half = np.ceil(reach).astype(int)
     block = np.stack(np.meshgrid(*(np.arange(-h, h + 1) for h in half), indexing="ij"), axis=-1).reshape(-1, 3)
-    near = np.linalg.norm(block @ step_a, axis=1) <= radii_a.max() + np.linalg.norm(np.abs(step_a).sum(axis=0)) / 2
-    block = block[near]
+    shifts = block @ step_a
+    near = np.linalg.norm(shifts, axis=1) <= radii_a.max() + np.linalg.norm(np.abs(step_a).sum(axis=0)) / 2
+    block, shifts = block[near], shifts[near]
     centres = np.rint(positions).astype(np.int64)
-    voxels = centres[:, None, :] + block  # (m, block, 3)
-    apart = (voxels - positions[:, None, :]) @ step_a
-    kept = ((voxels >= 0) & (voxels < np.array(shape))).all(axis=2)
-    kept &= (apart**2).sum(axis=2) <= radii_a[:, None] ** 2
-    point, place = np.nonzero(kept)
-    chosen = voxels[point, place]
-    return point, np.ravel_multi_index(tuple(chosen.T), shape), apart[point, place]
+    off = (centres - positions) @ step_a  # (m, 3) from the point to the voxel nearest to it
+    square = (off**2).sum(axis=1)[:, None] + 2.0 * off @ shifts.T + (shifts**2).sum(axis=1)
+    point, place = np.nonzero(square <= radii_a[:, None] ** 2)
+    voxels = centres[point] + block[place]
+    inside = ((voxels >= 0) & (voxels < np.array(shape))).all(axis=1)
+    point, place, voxels = point[inside], place[inside], voxels[inside]
+    return point, np.ravel_multi_index(tuple(voxels.T), shape), off[point] + shifts[place]
 
 
 def nearest_labels(
