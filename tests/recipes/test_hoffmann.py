@@ -198,7 +198,7 @@ def test_a_network_without_error_reads_the_crystal(cell):
     model, boxed = Hoffmann(SIZES["default"], cell), BoxedCrystal.of(rock_salt())
     model.segmenter = TrueSpecies(boxed, model.settings.box)
     density = model.segmenter.density[0, 0]
-    reading = read_back(model, boxed, density, SampleRequest(), cell)
+    reading = read_back(model, boxed, density)[cell, "any"]
     assert reading.formula_right
     assert reading.rms is not None
     assert reading.rms < 0.02

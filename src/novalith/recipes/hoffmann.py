@@ -121,7 +121,7 @@ SIZES = {
             n=32, widths=(32, 64, 128), n_latent=256, beta=0.1, n_epochs=14, batch_size=16, learning_rate=6e-4,
             averaging=0.99, precision="bfloat16",
         ),
-        SegmenterSettings(UnetSize("unet", (64, 128, 256), 32, 1), _CLASSES, 2048, 3, 8),
+        SegmenterSettings(UnetSize("unet", (32, 64, 128), 32, 1), _CLASSES, 2048, 3, 8),
     ),
     "paper": HoffmannSettings(
         ImageAutoencoderSettings(
@@ -259,12 +259,17 @@ class Hoffmann(CrystalModel):
     def read(self, density: Floats, lattice: NDArray[np.float64] | None, request: SampleRequest, cell: str) -> Decoded:
         """The crystal that a density (k, k, k) shows; `lattice` is needed for the cell `beside`."""
         probabilities = self.segmenter.probabilities(density[None, None])[0]
+        return self.read_voxels(probabilities, self.cells_of(density, lattice, cell), request)
+
+    def read_voxels(
+        self, probabilities: Floats, cells: list[NDArray[np.float64]] | Verdict, request: SampleRequest
+    ) -> Decoded:
+        """The crystal of the most consistent of some cells; `probabilities` (k^3, classes) of the voxels."""
+        if isinstance(cells, Verdict):
+            return Decoded(cells)
         allowed = self._allowed(request)
         if allowed is not None:
             probabilities = within(probabilities, allowed)
-        cells = self._cells(density, lattice, cell)
-        if isinstance(cells, Verdict):
-            return Decoded(cells)
         tried = [atoms_in_cell(probabilities, c, self.settings.box) for c in cells]
         good = [t for t in tried if isinstance(t, FoldedAtoms)]
         if not good:
@@ -272,9 +277,10 @@ class Hoffmann(CrystalModel):
         best = most_consistent(good)
         return Decoded(self._as_asked(best.crystal, request), best, len(cells))
 
-    def _cells(
+    def cells_of(
         self, density: Floats, lattice: NDArray[np.float64] | None, cell: str
     ) -> list[NDArray[np.float64]] | Verdict:
+        """Cells that may explain a density, one of `CELLS` ways."""
         box = self.settings.box
         if cell == "autocorrelation":
             return lattice_candidates(density, box)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from novalith.materials import Crystal, Verdict
 from novalith.recipes.crystal_models import SampleRequest
-from novalith.recipes.hoffmann import Hoffmann, reconstruct_density, within
+from novalith.recipes.hoffmann import CELLS, Hoffmann, reconstruct_density, within
 from novalith.recipes.hoffmann_images import HEAVIEST, BoxedCrystal
 from novalith.represent.box_folding import voxels_of_atoms
 from novalith.represent.density_box import SIGMA_A, Box, atoms_in_box
@@ -58,9 +58,8 @@ def _matcher() -> Any:
     return StructureMatcher(MATCHER_LTOL, MATCHER_STOL, MATCHER_ANGLE_DEG)
 
 
-def read_back(model: Hoffmann, true: BoxedCrystal, density: Floats, request: SampleRequest, cell: str) -> ReadBack:
-    """Read a density (n, n, n) and compare with the true crystal."""
-    found = model.read(density, true.lattice, request, cell).crystal
+def compared(true: BoxedCrystal, found: Crystal | Verdict) -> ReadBack:
+    """What was read beside the true crystal."""
     if not isinstance(found, Crystal):
         return ReadBack(found)
     formula = found.composition.reduced == true.crystal.composition.reduced
@@ -70,6 +69,18 @@ def read_back(model: Hoffmann, true: BoxedCrystal, density: Floats, request: Sam
     if not alike and found.composition.anonymous == true.crystal.composition.anonymous:
         alike = bool(_matcher().fit_anonymous(first, second))
     return ReadBack(found, formula, None if match is None else float(match[0]), alike)
+
+
+def read_back(model: Hoffmann, true: BoxedCrystal, density: Floats) -> dict[tuple[str, str], ReadBack]:
+    """A density (n, n, n) read every way: (cell, "any" or "known" elements) -> the reading."""
+    probabilities = model.segmenter.probabilities(density[None, None])[0]
+    requests = {"any": SampleRequest(), "known": SampleRequest(field=true.crystal.composition.field)}
+    found = {}
+    for cell in CELLS:
+        cells = model.cells_of(density, true.lattice, cell)
+        for elements, request in requests.items():
+            found[cell, elements] = compared(true, model.read_voxels(probabilities, cells, request).crystal)
+    return found
 
 
 def reading_counts(readings: Sequence[ReadBack]) -> dict[str, Any]:

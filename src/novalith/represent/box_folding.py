@@ -27,7 +27,7 @@ Floats = NDArray[np.float64]
 
 RULE = "atoms in the box"
 #: Distance of the points of a folded cell and blur of the folded probability, Å.
-POINT_A, BLUR_A = 0.25, 0.25
+POINT_A, BLUR_A = 0.3, 0.25
 #: Distance of the points by which it is judged whether the box shows a cell, Å.
 COARSE_A = 0.8
 #: Least blurred front at an atom. A lone atom that the network is sure of has about 0.9.
@@ -90,12 +90,15 @@ def _images(fractions: Floats, lattice: Floats, box: Box) -> Iterator[tuple[NDAr
     low, high = box.axis_a[0], box.axis_a[-1]
     corners = np.array(list(product((low, high), repeat=3))) @ np.linalg.inv(lattice)
     least, most = np.floor(corners.min(axis=0) - 1).astype(int), np.ceil(corners.max(axis=0)).astype(int)
-    points = fractions @ lattice
+    points = np.ascontiguousarray((fractions @ lattice).T)
     for step in product(*(range(a, b + 1) for a, b in zip(least, most, strict=True))):
-        moved = points + np.array(step) @ lattice
-        inside = np.flatnonzero(((moved >= low) & (moved <= high)).all(axis=1))
+        inside = np.arange(points.shape[1])
+        shift = np.array(step) @ lattice
+        for axis in range(3):  # one axis after the other: most points leave at the first
+            along = points[axis, inside] + shift[axis]
+            inside = inside[(along >= low) & (along <= high)]
         if len(inside):
-            yield inside, moved[inside]
+            yield inside, points[:, inside].T + shift
 
 
 def shown_share(lattice: Floats, box: Box) -> Verdict:

@@ -36,6 +36,8 @@ FIRST_TOLERANCE, GROWTH, N_ATTEMPTS = 3e-4, 3.0, 7
 LOOSE_TOLERANCE = 0.3
 #: A shift is explained by a lattice when it lies this near (Å) to one of its vectors.
 EXPLAINED_A = 0.35
+#: Shortest vectors of which three may span the cell.
+MOST_SPANNING = 24
 #: Least volume of three vectors over the product of their lengths: flatter cells are not spanned by them.
 LEAST_SHAPE = 0.3
 
@@ -128,17 +130,18 @@ def lattice_candidates(density: NDArray[np.floating], box: Box) -> list[Floats] 
 
 def spanned(vectors: Floats) -> Floats | None:
     """The three shortest independent vectors, right-handed, or None."""
-    order = np.argsort(np.linalg.norm(vectors, axis=1))[:24]
-    if len(order) < 3:
+    lengths = np.linalg.norm(vectors, axis=1)
+    order = np.argsort(lengths)[:MOST_SPANNING]
+    triples = np.array(list(combinations(order, 3)), dtype=np.int64).reshape(-1, 3)
+    volumes = np.linalg.det(vectors[triples])
+    spanning = np.abs(volumes) >= LEAST_SHAPE * lengths[triples].prod(axis=1)
+    if not spanning.any():
         return None
-    cells = vectors[np.array(list(combinations(order.tolist(), 3)))]
-    lengths, volumes = np.linalg.norm(cells, axis=2), np.linalg.det(cells)
-    good = np.flatnonzero(np.abs(volumes) >= LEAST_SHAPE * lengths.prod(axis=1))
-    if not len(good):
-        return None
+    triples, volumes = triples[spanning], volumes[spanning]
     # The smallest volume, and of equal ones the shortest vectors.
-    best = good[np.argmin(np.round(np.abs(volumes[good])) * 1000 + lengths[good].sum(axis=1))]
-    return np.asarray(cells[best] if volumes[best] > 0 else -cells[best])
+    best = np.lexsort([lengths[triples].sum(axis=1), np.round(np.abs(volumes))])[0]
+    cell = vectors[triples[best]]
+    return cell if volumes[best] > 0 else -cell
 
 
 def fitted(lattice: Floats, vectors: Floats) -> Floats:
