@@ -13,9 +13,7 @@ RNG = np.random.default_rng(0)
 HIDDEN = RNG.standard_normal((300, 8))
 DATA = (HIDDEN @ RNG.standard_normal((8, 24)) + 5.0).astype(np.float32)
 LABELS = (HIDDEN[:, 0] > 0).astype(float)
-AXES = CodeVaeSettings(
-    2, 10, 4, n_latent=8, hidden=16, head_hidden=(), n_epochs=20, head_weight=0.5, learning_rate=1e-2
-)
+AXES = CodeVaeSettings(2, 10, 4, n_latent=8, head_hidden=(), n_epochs=80, head_weight=0.5, learning_rate=1e-2)
 
 
 def learned(settings, labels=LABELS):

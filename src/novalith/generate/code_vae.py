@@ -41,7 +41,6 @@ class CodeVaeSettings:
         n_cell: numbers of the cell.
         n_latent: width of z; with "axes" at most the numbers of a crystal.
         layers: "axes" or the published "convolution" (`novalith.networks.code_paths`).
-        hidden: width of the correction of "axes".
         head_hidden: widths of the head.
         cell_weight: weight of the error in the numbers of the cell, few as they are.
         beta: weight of the KL term.
@@ -57,7 +56,6 @@ class CodeVaeSettings:
     n_cell: int
     n_latent: int = 500
     layers: str = "axes"
-    hidden: int = 256
     head_hidden: tuple[int, ...] = (32,)
     cell_weight: float = 16.0
     beta: float = 1e-6
@@ -107,7 +105,7 @@ class CodeVae(Generator):
         import torch
         from torch.nn import functional
 
-        from novalith.networks.code_paths import AxesDecoder, AxesEncoder, start_on_axes
+        from novalith.networks.code_paths import AxesDecoder, AxesEncoder, set_axes
         from novalith.training.loop import Supervision, TrainingSettings, train
 
         s = self.settings
@@ -123,7 +121,7 @@ class CodeVae(Generator):
         self._spread[s.n_images * s.width :] /= np.float32(s.cell_weight**0.5)
         x = self._tensor((data - self._centre) / self._spread)
         if isinstance(self._encoder, AxesEncoder) and isinstance(self._decoder, AxesDecoder):
-            start_on_axes(self._encoder, self._decoder, x)
+            set_axes(self._encoder, self._decoder, x)
         known = torch.from_numpy(np.isfinite(labels))
         y = self._tensor(np.where(np.isfinite(labels), labels, 0.0))
 
@@ -138,10 +136,14 @@ class CodeVae(Generator):
 
         how = TrainingSettings(s.n_epochs, s.batch_size, s.learning_rate, 1e-4)
         self.curve = train(self._all, loss, len(x), how, Supervision(None, resume_path, watch), rng=rng)
+        # Rounded once and for all: a checkpoint in half precision then holds the very model that was judged.
+        for parameter in self._all.parameters():
+            parameter.data.copy_(parameter.data.half().float())
         latent = self.encode(data)
         values, vectors = np.linalg.eigh(np.atleast_2d(np.cov(latent.T.astype(np.float64))))
         self._latent_mean = latent.mean(axis=0)
-        self._latent_factor = (np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T).astype(np.float32)
+        factor = np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T
+        self._latent_factor = factor.astype(np.float16).astype(np.float32)
 
     def encode(self, data: NDArray[np.floating[Any]]) -> Floats:
         """(n, d) codes -> (n, latent) means."""
@@ -178,12 +180,12 @@ class CodeVae(Generator):
         z = rng.standard_normal((n, len(self._latent_mean)))
         return (self._latent_mean + z @ self._latent_factor).astype(np.float32)
 
-    def tensors(self) -> dict[str, NDArray[np.float32]]:
-        """All that `of_tensors` needs beside the settings."""
-        arrays = {name: t.detach().numpy() for name, t in self._all.state_dict().items()}
+    def tensors(self) -> dict[str, NDArray[np.floating[Any]]]:
+        """All that `of_tensors` needs beside the settings; weights, which `learn` has rounded, in half precision."""
+        arrays = {name: t.detach().numpy().astype(np.float16) for name, t in self._all.state_dict().items()}
         return arrays | {
             "centre": self._centre, "spread": self._spread,
-            "latent_mean": self._latent_mean, "latent_factor": self._latent_factor,
+            "latent_mean": self._latent_mean, "latent_factor": self._latent_factor.astype(np.float16),
         }  # fmt: skip
 
     @classmethod
@@ -214,8 +216,8 @@ class CodeVae(Generator):
 
         s = self.settings
         if s.layers == "axes":
-            self._encoder: nn.Module = AxesEncoder(s.size, s.n_used, s.hidden)
-            self._decoder: nn.Module = AxesDecoder(s.size, s.n_used, s.hidden)
+            self._encoder: nn.Module = AxesEncoder(s.size, s.n_used)
+            self._decoder: nn.Module = AxesDecoder(s.size, s.n_used)
         else:
             layout = CodeLayout(s.n_images, s.width, s.n_cell)
             self._encoder = ConvolutionEncoder(layout, s.n_latent)

@@ -1,6 +1,7 @@
 """From the codes of a crystal's images to one latent vector and back, along principal axes or by convolutions.
 
-    principal axes   z = A x + f(x),  x' = B z + g(z);  A, B from the training covariance, f = g = 0 at first
+    principal axes   z = A x,  x' = B z;  A, B from the covariance of the training codes, where linear variational
+                     autoencoders end (Lucas, Tucker, Grosse and Norouzi, NeurIPS 2019), and which need not be learned
     convolutions     (k + 1, width): k codes of basis images and the cell's, padded; three convolutions of 4 with stride
                      2 along the width (100 channels), one of 1 (50), one dense layer to z (Noh et al. 2019)
 
@@ -13,8 +14,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-
-from novalith.networks.dense import Dense
 
 #: Variance added to each principal axis, as a share of the mean: axes that the training codes lack stay usable.
 FLOOR = 1e-2
@@ -44,52 +43,42 @@ class CodeLayout:
 
 
 class AxesEncoder(nn.Module):  # type: ignore[misc]
-    """x (b, d) -> (b, 2 latent); `start` puts it on the principal axes."""
+    """x (b, d) -> (b, 2 latent), the variance the same for every x."""
 
-    def __init__(self, n: int, n_latent: int, hidden: int) -> None:
+    def __init__(self, n: int, n_latent: int) -> None:
         super().__init__()
-        self.axes = nn.Linear(n, n_latent, bias=False)
-        self.correction = Dense([n, hidden, 2 * n_latent])
-        _silence(self.correction)
+        self.axes = nn.Linear(n, n_latent, bias=False).requires_grad_(False)
+        self.log_variance = nn.Parameter(torch.zeros(n_latent))
 
     def forward(self, x: Tensor) -> Tensor:
         """Codes -> means and logarithms of variances."""
         mean = self.axes(x)
-        out: Tensor = torch.cat([mean, torch.zeros_like(mean)], dim=1) + self.correction(x)
+        out: Tensor = torch.cat([mean, self.log_variance.expand_as(mean)], dim=1)
         return out
 
 
 class AxesDecoder(nn.Module):  # type: ignore[misc]
     """z (b, latent) -> (b, d)."""
 
-    def __init__(self, n: int, n_latent: int, hidden: int) -> None:
+    def __init__(self, n: int, n_latent: int) -> None:
         super().__init__()
-        self.axes = nn.Linear(n_latent, n, bias=False)
-        self.correction = Dense([n_latent, hidden, n])
-        _silence(self.correction)
+        self.axes = nn.Linear(n_latent, n, bias=False).requires_grad_(False)
 
     def forward(self, z: Tensor) -> Tensor:
         """Latent vectors -> codes."""
-        out: Tensor = self.axes(z) + self.correction(z)
-        return out
+        x: Tensor = self.axes(z)
+        return x
 
 
-def _silence(dense: Dense) -> None:
-    last = [layer for layer in dense.layers if isinstance(layer, nn.Linear)][-1]
-    nn.init.zeros_(last.weight)
-    nn.init.zeros_(last.bias)
-
-
-def start_on_axes(encoder: AxesEncoder, decoder: AxesDecoder, x: Tensor) -> None:
-    """Put A and B on the principal axes of centred codes (n, d), so that the training latents have unit variance."""
+def set_axes(encoder: AxesEncoder, decoder: AxesDecoder, x: Tensor) -> None:
+    """Set A and B to the principal axes of centred codes (n, d), so that the training latents have unit variance."""
     covariance = x.double().T @ x.double() / max(len(x) - 1, 1)
     values, vectors = torch.linalg.eigh(covariance)
     n_latent = encoder.axes.out_features
     order = torch.argsort(values, descending=True)[:n_latent]
     scale = (values[order].clamp_min(0.0) + FLOOR * values.mean()).sqrt()
-    with torch.no_grad():
-        encoder.axes.weight.copy_((vectors[:, order] / scale).T)
-        decoder.axes.weight.copy_(vectors[:, order] * scale)
+    encoder.axes.weight.copy_((vectors[:, order] / scale).T)
+    decoder.axes.weight.copy_(vectors[:, order] * scale)
 
 
 class ConvolutionEncoder(nn.Module):  # type: ignore[misc]

@@ -86,12 +86,12 @@ class ImatgenSettings:
     """
 
     learned: LearnedCodesSettings | None = None
-    n_latent: int = 256
+    n_latent: int = 500
     layers: str = "axes"
     n_epochs: int = 60
     head_hidden: tuple[int, ...] = (32,)
     head_weight: float = 0.05
-    learning_rate: float = 3e-4
+    learning_rate: float = 1e-3
 
     def vae(self, codes: ImageCodes, n_elements: int) -> CodeVaeSettings:
         """The autoencoder of codes for a system."""

@@ -78,16 +78,17 @@ def training_set(order: TrainingOrder) -> tuple[TrainingSet, list[tuple[str, Ver
         if "system" not in order.options:
             raise InputError("Say what to learn: --option system=V-O, or --data with structures or a set made before.")
         field = PhaseField.parse(order.options["system"])
-        library = Library(Hidden.of([field.name]) if len(field) > 1 else Hidden())
-        candidates = substituted_candidates(library, field, limits)
+        blind = Library(Hidden.of([field.name]) if len(field) > 1 else Hidden())
+        candidates = substituted_candidates(blind, field, limits)
     else:
-        library, (candidates, field, aside) = Library(), _given(order.data)
+        candidates, field, aside = _given(order.data)
     if len(field) > MAX_ELEMENTS:
         raise InputError(f"{field} has {len(field)} elements; at most {MAX_ELEMENTS} have an image.")
     verdicts = [CellImages().check(c.crystal) for c in candidates]
     aside += [(c.id, v) for c, v in zip(candidates, verdicts, strict=True) if not v.passed]
     within = [c for c, v in zip(candidates, verdicts, strict=True) if v.passed]
-    made = labelled_set(within, field, library, limits, cache=cache)
+    # Labels are energies above the hull of all that is known; hidden crystals lend it their energies alone.
+    made = labelled_set(within, field, Library(), limits, cache=cache)
     made.save(order.out.with_name(order.out.stem + "-set.json"))
     return made, aside
 

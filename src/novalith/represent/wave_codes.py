@@ -36,6 +36,8 @@ REACH_A = 6.2
 GRID_STEP_A = 0.6
 #: Codes decoded together, moves of all atoms after each new one and at the end, the longest move (Å) and when to stop.
 _TOGETHER, _MOVES_BETWEEN, _MOVES, _LONGEST_MOVE_A, _CONVERGED_A = 128, 3, 30, 0.4, 1e-5
+#: Rounds in which single atoms are moved elsewhere, and the error of a wave above which that is tried.
+_ARRANGEMENTS, _FAR_OFF = 24, 0.2
 #: Damping of Gauss-Newton, as a share of the mean curvature.
 _DAMPING = 1e-3
 #: Edges outside of these (Å) are no cell that images can show.
@@ -137,7 +139,43 @@ def _found_points(codes: Floats, n: int) -> Floats:
         left = (wanted - _sums(points)).astype(np.float32)
         best = np.argmax(left @ waves.T, axis=1)
         points = _moved(np.concatenate([points, places[best][:, None]], axis=1), wanted, _MOVES_BETWEEN)
-    return _moved(points, wanted, _MOVES)
+    return _rearranged(_moved(points, wanted, _MOVES), wanted, places, waves)
+
+
+def _rearranged(points: Floats, wanted: Floats, places: Floats, waves: NDArray[np.float32]) -> Floats:
+    """Where a sum is far off, take an atom from where the waves say too much to where they miss one, if that helps.
+
+    The first, second, third ... most superfluous atom is tried in turn, until one helps and the turn starts again.
+    """
+    points, turn = points.copy(), np.zeros(len(points), dtype=np.int64)
+    error = _error(points, wanted)
+    for _ in range(_ARRANGEMENTS):
+        rows = np.flatnonzero((error > _FAR_OFF) & (turn < points.shape[1]))
+        if not len(rows):
+            break
+        left = wanted[rows] - _sums(points[rows])
+        phases = points[rows] @ WAVES.T
+        at_atoms = np.einsum("bnw,bw->bn", np.concatenate([np.cos(phases), np.sin(phases)], axis=2), left)
+        superfluous = np.argsort(at_atoms, axis=1, kind="stable")[np.arange(len(rows)), turn[rows]]
+        # Without that atom its own waves are missing too, and the best place is where the rest of them points.
+        own = np.take_along_axis(phases, superfluous[:, None, None], axis=1)[:, 0]
+        missing = left + np.concatenate([np.cos(own), np.sin(own)], axis=1)
+        best = np.argmax(missing.astype(np.float32) @ waves.T, axis=1)
+        same = np.linalg.norm(places[best] - points[rows, superfluous], axis=1) < GRID_STEP_A
+        second = np.argmax(left.astype(np.float32) @ waves.T, axis=1)
+        tried = points[rows].copy()
+        tried[np.arange(len(rows)), superfluous] = places[np.where(same, second, best)]
+        tried = _moved(tried, wanted[rows], _MOVES)
+        now = _error(tried, wanted[rows])
+        better = now < 0.98 * error[rows]
+        points[rows[better]], error[rows[better]] = tried[better], now[better]
+        turn[rows] = np.where(better, 0, turn[rows] + 1)
+    return points
+
+
+def _error(points: Floats, wanted: Floats) -> Floats:
+    """(b,) root mean square of what the waves of points miss."""
+    return np.asarray(np.sqrt(((wanted - _sums(points)) ** 2).mean(axis=1)))
 
 
 def _sums(points: Floats) -> Floats:
