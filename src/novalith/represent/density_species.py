@@ -26,7 +26,7 @@ from novalith.represent.box_lattice import lattice_shifts, spanned
 from novalith.represent.density_box import SIGMA_A, SPECIES_RADIUS_A, Box, atoms_in_box, box_density
 from novalith.represent.gene import primitive as standard_primitive
 from novalith.represent.gene import spglib_quietly
-from novalith.represent.point_cloud import cell_parameters, lattice_matrix, niggli_reduced
+from novalith.represent.point_cloud import cell_parameters, lattice_matrix
 from novalith.represent.voxels import (
     Floats,
     VoxelCodec,
@@ -218,7 +218,9 @@ def niggli_setting(crystal: Crystal) -> tuple[Floats, Floats]:
 def primitive(crystal: Crystal) -> Crystal:
     """The primitive crystal in its Niggli cell; no atom is moved where the cell given is primitive."""
     smaller = standard_primitive(crystal, _SAME_A)
-    return niggli_reduced(smaller if smaller.n_atoms < crystal.n_atoms else crystal)
+    chosen = smaller if smaller.n_atoms < crystal.n_atoms else crystal
+    lattice, frac = niggli_setting(chosen)
+    return Crystal.from_arrays(lattice, chosen.species, frac)
 
 
 def fit_box(density: Floats, lattice: Floats, positions_a: Floats, numbers: Whole) -> tuple[Floats, Floats, float]:

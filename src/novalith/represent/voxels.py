@@ -197,12 +197,14 @@ def sites_of_species(
     """
     from scipy import ndimage
 
-    labels = np.rint(np.asarray(species)).astype(int)
+    values = np.rint(np.asarray(species, dtype=float))
+    least, most = float(values.min()), float(values.max())
+    if least < 0 or most > len(ELEMENTS):
+        return Verdict(False, rule, f"The species image holds {least:g} to {most:g}; atomic numbers are needed.")
+    labels = values.astype(int)
     kinds = [z for z in np.unique(labels).tolist() if z != 0]
     if not kinds:
         return Verdict(False, rule, "The species image is empty.")
-    if min(kinds) < 0 or max(kinds) > len(ELEMENTS):
-        return Verdict(False, rule, f"The species image holds {min(kinds)} to {max(kinds)}; atomic numbers are needed.")
     longest_step = float(np.linalg.norm(step_a, axis=1).max())
     inverse = np.linalg.inv(lattice)
     pieces: list[tuple[bool, int, int, Floats, float]] = []
