@@ -33,6 +33,7 @@ TRAINERS = {
     "hoffmann": "novalith.recipes.hoffmann_training",
     "imatgen": "novalith.recipes.imatgen_training",
     "cgcnn": "novalith.recipes.cgcnn",
+    "court": "novalith.recipes.court_training",
 }
 
 

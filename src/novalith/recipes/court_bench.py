@@ -1,0 +1,180 @@
+"""The figures on Court's models: what comes back of crystals never trained on, and what comes when an energy is asked.
+
+*Reconstruction*: crystals of chemical systems that were held out, with their energy unknown to the model, each family
+and kind apart, through both networks and, to tell their losses apart, through the segmentation alone.
+*Sampling*: draws for the mean energy of every bin beside draws for none. The judge is CHGNet, which no training has
+seen: formation energy of the cell as drawn, on the scale of the Materials Project. Castelli's perovskites are labelled
+on another scale (RPBE); the median difference of judge and label over training crystals is taken off, and how many of
+these crystals the judge itself finds within 0.2 eV/atom of their label is the most that any model could reach.
+
+Models are kept in a folder and not trained again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from novalith.data.library import Library
+from novalith.materials import Crystal, Verdict
+from novalith.recipes.bench_tables import Table, existing, table_of_records
+from novalith.recipes.court import N_BINS, TARGET, Court
+from novalith.recipes.court_families import family_named
+from novalith.recipes.court_judging import reconstruction_records
+from novalith.recipes.court_training import FamilySet, gather, held_out, train_from_file
+from novalith.recipes.crystal_models import SampleRequest
+from novalith.recipes.training import TrainingOrder
+from novalith.recipes.voxel_bench import VoxelBench
+from novalith.represent.density_coordinates import DensityCoordinates
+from novalith.represent.gene import primitive
+from novalith.screen.charge import ChargeBalance
+from novalith.screen.distances import Distances
+from novalith.stability.references import formation_energy
+from novalith.stability.table import TABLE_REFERENCES
+
+#: Family -> table of the public data with its crystals.
+TABLES = {"perovskite": "perov5.parquet", "heusler": "mp_structures.parquet", "alloy": "mp_structures.parquet"}
+#: Draws within so much of the energy that was asked for count, eV/atom.
+NEAR_EV = 0.2
+#: Training crystals on which the judge is put on the scale of the labels.
+N_SCALE = 150
+
+Tell = Callable[[str], None]
+
+
+def tables(bench: VoxelBench, tell: Tell) -> list[Table]:
+    """Reconstruction of every family, the protocol of Perov-5, and sampling for energies."""
+    back, asked = [], []
+    for name in TABLES:
+        path = None if bench.data is None else existing(bench.data / TABLES[name])
+        model = _model(bench, name, path, tell)
+        whole = gather(path, family_named(name), Library(), DensityCoordinates(), bundled=True)
+        test = whole.select(np.flatnonzero(held_out(whole.crystals)))
+        sizes = {"trained on": len(model.training_formulas)}
+        tell(f"{name}: {len(test.crystals)} crystals of systems held out")
+        for exact in (True, False):
+            through = "segmentation alone" if exact else "autoencoder and segmentation"
+            back += [
+                {"through": through} | sizes | row
+                for row in reconstruction_records(model, test, exact=exact)
+            ]  # fmt: skip
+        tell(f"{name}: sampling")
+        asked += [sizes | row for row in sampling_records(model, whole, bench.n, seed=bench.seed)]
+    budget = f"size {bench.size}, seed {bench.seed}"
+    return [
+        table_of_records(f"Court, crystals of chemical systems held out, energy unknown ({budget})", back),
+        table_of_records(f"Court, {bench.n} draws for energies and {bench.n} for none ({budget})", asked),
+    ]
+
+
+def _model(bench: VoxelBench, name: str, data: Path | None, tell: Tell) -> Court:
+    path = bench.keep / f"court-{name}.safetensors"
+    if not path.exists():
+        tell(f"{name}: training")
+        train_from_file(TrainingOrder(
+            data, path, size=bench.size, epochs=bench.epochs, options={"family": name}, seed=bench.seed,
+            watch=lambda r: tell(f"{name}: epoch {r.epoch}, loss {r.training_loss:.4g}"),
+        ))  # fmt: skip
+    return Court.load(path)
+
+
+class Judge:
+    """Formation energies (eV/atom) by CHGNet of crystals as they are, on the scale of a model's labels.
+
+    Args:
+        known: crystals with labels; the median difference over `N_SCALE` of them is taken off.
+        rng: draws them.
+    """
+
+    def __init__(self, known: FamilySet, *, rng: np.random.Generator) -> None:
+        from novalith.relax.potentials import load_potential
+
+        self._potential = load_potential()
+        self._references = Library().elemental_references(TABLE_REFERENCES)
+        self.offset_ev, self.near_share = 0.0, float("nan")
+        rows = np.flatnonzero(np.isfinite(known.energies))
+        rows = rng.permutation(rows)[:N_SCALE]
+        found = np.array([self.energy(known.crystals[i]) for i in rows]) - known.energies[rows]
+        self.offset_ev = float(np.nanmedian(found))
+        self.near_share = float(np.mean(np.abs(found - self.offset_ev) <= NEAR_EV))
+
+    def energy(self, crystal: Crystal) -> float:
+        """Of one crystal; NaN where the judge or its elemental references cannot say."""
+        from novalith.errors import InputError
+        from novalith.relax.base import OutOfReachError
+
+        cell = primitive(crystal)
+        try:
+            total = self._potential.evaluate(cell).energy_ev / cell.n_atoms
+            return formation_energy(cell.composition, total, self._references) - self.offset_ev
+        except (OutOfReachError, InputError):
+            return float("nan")
+
+
+def sampling_records(model: Court, known: FamilySet, n: int, *, seed: int) -> list[dict[str, Any]]:
+    """Draws for the mean energy of each bin, and draws without a target judged against the same energies."""
+    rng = np.random.default_rng(seed)
+    formulas = set(model.training_formulas)
+    training = known.select(np.flatnonzero([f in formulas for f in known.formulas]))
+    judge = Judge(training, rng=rng)
+    bins = model.bins.of_energy(training.energies)
+    wanted = np.array([np.nanmean(training.energies[bins == k]) for k in range(N_BINS)])
+    each = max(1, n // N_BINS)
+    asked = np.repeat(wanted, each)
+    drawn = [c for e in wanted for c in model.sample(each, SampleRequest(targets={TARGET: float(e)}), rng=rng)]
+    free = model.sample(len(asked), SampleRequest(), rng=rng)
+    records = []
+    for name, products in (("asked for", drawn), ("not asked for", free)):
+        energies, row = _judged(model, products, asked, judge)
+        means = [_mean(energies[asked == e]) for e in wanted]
+        rank = _spearman(wanted, means) if name == "asked for" else None
+        records.append({
+            "family": model.family.name, "energy": name, **row,
+            "Spearman over bins": rank, "judge on training crystals, %": 100 * judge.near_share,
+            "offset of the judge, eV/atom": judge.offset_ev,
+            "means by bin, eV/atom": " ".join("-" if m is None else f"{m:.2f}" for m in means) if rank else "",
+        })  # fmt: skip
+    records[0]["bins, eV/atom"] = " ".join(f"{e:.2f}" for e in wanted)
+    return records
+
+
+def _judged(
+    model: Court, products: Sequence[Crystal | Verdict], asked: NDArray[np.float64], judge: Judge
+) -> tuple[NDArray[np.float64], dict[str, Any]]:
+    """Judged energies (NaN where there is none) and shares of the draws, failures included."""
+    apart, charge = Distances(), ChargeBalance()
+    decoded = [c for c in products if isinstance(c, Crystal)]
+    sound = [isinstance(c, Crystal) and apart.check(c).passed for c in products]
+    balanced = [ok and isinstance(c, Crystal) and charge.check(c).passed for c, ok in zip(products, sound, strict=True)]
+    energies = np.array(
+        [judge.energy(c) if ok and isinstance(c, Crystal) else np.nan for c, ok in zip(products, sound, strict=True)]
+    )
+    near = np.abs(energies - asked) <= NEAR_EV
+    new = [c.composition.formula not in set(model.training_formulas) for c in decoded]
+    n = max(len(products), 1)
+    return energies, {
+        "draws": len(products),
+        "decoded and of the family, %": 100 * len(decoded) / n,
+        "distances, %": 100 * sum(sound) / n,
+        "distances and charge, %": 100 * sum(balanced) / n,
+        f"within {NEAR_EV:g} eV/atom, %": 100 * float(near.sum()) / n,
+        f"valid and within {NEAR_EV:g} eV/atom, %": 100 * float((near & np.array(balanced)).sum()) / n,
+        "formula not in training, % of decoded": 100 * sum(new) / max(len(decoded), 1),
+    }
+
+
+def _mean(values: NDArray[np.float64]) -> float | None:
+    return float(np.nanmean(values)) if np.isfinite(values).any() else None
+
+
+def _spearman(wanted: NDArray[np.float64], means: Sequence[float | None]) -> float | None:
+    from scipy.stats import spearmanr
+
+    kept = [(w, m) for w, m in zip(wanted, means, strict=True) if m is not None]
+    if len(kept) < 3:
+        return None
+    return float(spearmanr([w for w, _ in kept], [m for _, m in kept]).statistic)
