@@ -48,6 +48,8 @@ EXACT, MOST_DIFFERENT = 5e-5, 0.5
 _SAME_A = 0.02
 #: Shifts are lattice vectors for the species when this share of the atoms at most lands on none of their kind (Å).
 _MISMATCHES, _LANDED_A = (0.02, 0.1, 0.25), 0.6
+#: Pieces nearer to the border of the box may be of atoms outside of it.
+_BORDER_A = 0.4
 #: Cells are spanned by so many of the best shifts, and then by more.
 _SHIFTS = (3, 4, 6, 9, 14, 20, 30, 45, 70, 100, 1000)
 _MOST_CELLS = 8
@@ -169,7 +171,7 @@ def repeating_cells(density: Floats, atoms: Floats, kinds: Whole) -> Iterator[Fl
     if not len(shifts):
         return
     evidence = np.array([_atoms_moved(atoms, kinds, shift) for shift in shifts])
-    missed = 1.0 - evidence[:, 1] / np.maximum(evidence[:, 0], 1)
+    missed = (evidence[:, 0] - evidence[:, 1]) / np.maximum(evidence[:, 0], 1)
     cells: list[Floats] = []
     for most in _MISMATCHES:
         for order in (np.argsort(-evidence[:, 0], kind="stable"), np.arange(len(shifts))):
@@ -188,9 +190,13 @@ def repeating_cells(density: Floats, atoms: Floats, kinds: Whole) -> Iterator[Fl
 
 
 def _atoms_moved(atoms: Floats, kinds: Whole, shift: Floats) -> tuple[int, int]:
-    """How many atoms a shift takes to places inside the box, and how many of them to one of their kind."""
+    """How many atoms a shift takes to places inside the box, and how many of them to one of their kind.
+
+    Of atoms outside of the box, a piece in the outermost voxels is seen, which says little of where they are.
+    """
     landed = atoms + shift
-    inside = ((landed > BOX.voxel_a) & (landed < BOX.edge_a - BOX.voxel_a)).all(axis=1)
+    inside = ((atoms > _BORDER_A) & (atoms < BOX.edge_a - _BORDER_A)).all(axis=1)
+    inside &= ((landed > _BORDER_A) & (landed < BOX.edge_a - _BORDER_A)).all(axis=1)
     near = np.linalg.norm(landed[inside][:, None] - atoms, axis=2) < _LANDED_A
     return int(inside.sum()), int((near & (kinds[inside][:, None] == kinds)).any(axis=1).sum())
 
