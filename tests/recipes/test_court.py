@@ -13,7 +13,17 @@ from novalith.errors import EmptyResultError, InputError, UnknownNameError
 from novalith.materials import Composition, Crystal, Verdict
 from novalith.recipes.court import N_BINS, SIZES, Bins, Court
 from novalith.recipes.court_families import family_named, kind_of
-from novalith.recipes.court_images import ElementClasses, core_labels, edge_of, image_of, padded, substituted
+from novalith.recipes.court_images import (
+    UNITS,
+    ElementClasses,
+    core_labels,
+    edge_of,
+    flat,
+    image_of,
+    padded,
+    substituted,
+    unflat,
+)
 from novalith.recipes.court_judging import match_rms, reconstruction_records, site_distance
 from novalith.recipes.court_segmentation import asked_voxels, class_weights
 from novalith.recipes.court_training import FamilySet, gather, held_out, train_court, train_from_file
@@ -119,6 +129,14 @@ class TestImages:
         assert edge_of(image) == pytest.approx(5.64, abs=1e-4)
         image[3] *= 1.3
         assert "cubic" in edge_of(image).reason
+
+    def test_rows_keep_images_and_their_distances(self):
+        images = np.stack([image_of(rock_salt(a, "Na", "Cl"), 8) for a in (5.0, 6.0)])
+        rows = flat(images)
+        assert rows.shape == (2, 2 * 8**3 + 3 * 25)
+        assert np.allclose(unflat(rows, 8), images, atol=1e-4)
+        apart = (images[0] - images[1]) / UNITS[:, None, None, None]
+        assert np.linalg.norm(rows[0] - rows[1]) == pytest.approx(np.linalg.norm(apart), rel=1e-4)
 
     def test_cores_are_spheres_around_the_sites(self):
         crystal = perovskite(4.0, ["Sr", "Ti", "O", "O", "O"])

@@ -50,10 +50,10 @@ class PrincipalVaeSettings:
         learning_rate: peak of the cycle.
     """
 
-    n_components: int = 128
+    n_components: int = 96
     hidden: tuple[int, ...] = (256, 256)
     beta: float = 3e-3
-    n_epochs: int = 10
+    n_epochs: int = 8
     batch_size: int = 16
     learning_rate: float = 5e-4
 

@@ -43,12 +43,15 @@ NEAR_EV = 0.2
 #: Training crystals on which the judge is put on the scale of the labels.
 N_SCALE = 150
 
+#: Products of each family whose properties are shown.
+N_SHOWN = 4
+
 Tell = Callable[[str], None]
 
 
 def tables(bench: VoxelBench, tell: Tell) -> list[Table]:
     """Reconstruction of every family, the protocol of Perov-5, and sampling for energies."""
-    back, asked = [], []
+    back, asked, properties = [], [], []
     for name in TABLES:
         path = None if bench.data is None else existing(bench.data / TABLES[name])
         model = _model(bench, name, path, tell)
@@ -64,10 +67,12 @@ def tables(bench: VoxelBench, tell: Tell) -> list[Table]:
             ]  # fmt: skip
         tell(f"{name}: sampling")
         asked += [sizes | row for row in sampling_records(model, whole, bench.n, seed=bench.seed)]
+        properties += property_records(model, bench.seed)
     budget = f"size {bench.size}, seed {bench.seed}"
     return [
         table_of_records(f"Court, crystals of chemical systems held out, energy unknown ({budget})", back),
         table_of_records(f"Court, {bench.n} draws for energies and {bench.n} for none ({budget})", asked),
+        table_of_records("Court, properties of draws by the graph network (*: outside of what it saw)", properties),
     ]
 
 
@@ -140,6 +145,25 @@ def sampling_records(model: Court, known: FamilySet, n: int, *, seed: int) -> li
         })  # fmt: skip
     records[0]["bins, eV/atom"] = " ".join(f"{e:.2f}" for e in wanted)
     return records
+
+
+def property_records(model: Court, seed: int) -> list[dict[str, Any]]:
+    """The eight properties of some products by the graph network, each with its uncertainty; a star where it doubts."""
+    from novalith.recipes.cgcnn import default_structure_predictor
+
+    rng = np.random.default_rng(seed)
+    drawn = [c for c in model.sample(4 * N_SHOWN, SampleRequest(), rng=rng) if isinstance(c, Crystal)][:N_SHOWN]
+    if not drawn:
+        return []
+    said = default_structure_predictor().predict_all(drawn)
+    return [
+        {"family": model.family.name, "crystal": str(crystal.composition)}
+        | {
+            name: f"{p.value[i]:.3g} +- {p.uncertainty[i]:.2g}{'' if p.in_range[i] else ' *'}"
+            for name, p in said.items()
+        }
+        for i, crystal in enumerate(drawn)
+    ]
 
 
 def _judged(

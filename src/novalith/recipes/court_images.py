@@ -147,12 +147,29 @@ def _arrays(crystal: Crystal) -> tuple[NDArray[np.float64], NDArray[np.float64],
 
 
 def flat(images: Floats) -> Floats:
-    """(b, 5, n, n, n) -> rows (b, 5 n^3) as the autoencoder sees them."""
-    rows: Floats = (images / UNITS[:, None, None, None]).reshape(len(images), -1).astype(np.float32)
-    return rows
+    """Images (b, 5, n, n, n) as rows (b, 2 n^3 + 3 (1 + 3 n)) for the autoencoder, in which distances stay as they are.
+
+    The coordinates are linear: of each channel the mean and the mean profile along each axis say it all.
+    """
+    n, b = images.shape[-1], len(images)
+    standard = (images / UNITS[:, None, None, None]).astype(np.float32)
+    coordinates = standard[:, 2:]
+    mean = coordinates.mean(axis=(2, 3, 4), keepdims=True)
+    profiles = [(coordinates - mean).mean(axis=axes) * n for axes in ((3, 4), (2, 4), (2, 3))]
+    linear = np.concatenate([mean[..., 0, 0] * n**1.5, *profiles], axis=2)
+    return np.concatenate([standard[:, :2].reshape(b, -1), linear.reshape(b, -1)], axis=1)
 
 
 def unflat(rows: Floats, n: int) -> Floats:
     """The inverse of `flat`."""
-    images: Floats = rows.reshape(-1, N_CHANNELS, n, n, n) * UNITS[:, None, None, None]
+    densities, coordinates = unflat_parts(rows, n)
+    images: Floats = np.concatenate([densities, coordinates], axis=1) * UNITS[:, None, None, None]
     return images
+
+
+def unflat_parts(rows: Any, n: int) -> tuple[Any, Any]:
+    """Densities (b, 2, n, n, n) and coordinates (b, 3, n, n, n), in `UNITS`, of rows: arrays or tensors."""
+    linear = rows[:, 2 * n**3 :].reshape(len(rows), 3, 1 + 3 * n)
+    mean, x, y, z = linear[:, :, :1], *(linear[:, :, 1 + k * n : 1 + (k + 1) * n] for k in range(3))
+    coordinates = x[:, :, :, None, None] / n + y[:, :, None, :, None] / n + z[:, :, None, None, :] / n
+    return rows[:, : 2 * n**3].reshape(len(rows), 2, n, n, n), coordinates + mean[:, :, :, None, None] / n**1.5

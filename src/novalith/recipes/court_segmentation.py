@@ -45,12 +45,12 @@ class SegmentationSettings:
         substituted: share of the exact images whose elements are replaced at random.
     """
 
-    widths: tuple[int, ...] = (48, 96, 128)
-    n_images: int = 40_000
-    n_tuning: int = 25_000
+    widths: tuple[int, ...] = (32, 64, 96)
+    n_images: int = 30_000
+    n_tuning: int = 15_000
     batch_size: int = 8
     learning_rate: float = 1.5e-3
-    n_voxels: int = 384
+    n_voxels: int = 256
     precision: str = "bfloat16"
     substituted: float = 0.5
 

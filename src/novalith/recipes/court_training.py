@@ -31,7 +31,7 @@ from novalith.errors import EmptyResultError, InputError, NovalithError
 from novalith.materials import Composition, Crystal, PhaseField, Verdict
 from novalith.recipes.court import NAME, SIZES, TARGET, Bins, Court, CourtSettings
 from novalith.recipes.court_families import FAMILIES, Family, family_named
-from novalith.recipes.court_images import N_CHANNELS, UNITS, ElementClasses, flat, image_of, unflat
+from novalith.recipes.court_images import UNITS, ElementClasses, flat, image_of, unflat, unflat_parts
 from novalith.recipes.court_segmentation import build, fit_segmentation
 from novalith.recipes.training import TrainingOrder, TrainingSummary, named_size
 from novalith.relax.base import MP2020_PBE
@@ -183,7 +183,7 @@ def perceptual_loss(model: Court) -> Any:
 
     def loss(x: torch.Tensor, decoded: torch.Tensor) -> torch.Tensor:
         chosen = slice(None, max(1, len(x) // settings.perceived))
-        wanted, came = (net.features(rows[chosen].view(-1, N_CHANNELS, n, n, n) * units) for rows in (x, decoded))
+        wanted, came = (net.features(torch.cat(unflat_parts(rows[chosen], n), dim=1) * units) for rows in (x, decoded))
         parts = [((a - b).float() ** 2).mean() / (a.float() ** 2).mean() for a, b in zip(wanted, came, strict=True)]
         scale = settings.perceptual * x.shape[1] / 2 * x.var(dim=0).mean()
         return scale * sum(parts, start=parts[0] * 0) / len(parts)
