@@ -139,11 +139,11 @@ class DecodedSpecies:
         return len(self.true)
 
     def pairs(self, rows: NDArray[np.int64], rng: np.random.Generator) -> tuple[Floats, NDArray[np.int64]]:
-        """(b,) rows -> densities (b, 1, n, n, n), the last half of them decoded, and atomic numbers."""
-        half = len(rows) // 3
-        first = self.true.pairs(rows[:half], rng) if half else None
+        """(b,) rows -> densities (b, 1, n, n, n), two thirds of them decoded, and atomic numbers."""
+        third = len(rows) // 3
+        first = self.true.pairs(rows[:third], rng) if third else None
         plain = replace(self.true, origin=self.model.settings.origin, replaced=0.0)
-        densities, species = plain.pairs(rows[half:], rng)
+        densities, species = plain.pairs(rows[third:], rng)
         decoded = reconstruct_density(self.model, densities)
         if first is None:
             return decoded, species
