@@ -76,3 +76,30 @@ def test_wrong_shapes_names_and_conditions_are_refused(axes):
         replace(AXES, layers="convolutions")
     with pytest.raises(CapabilityError, match="without a condition"):
         axes.sample(1, DATA[:1], rng=np.random.default_rng(0))
+
+
+def test_invariants_do_not_change_when_a_crystal_turns_or_moves():
+    import torch
+
+    from novalith.networks.code_paths import CodeLayout, WaveInvariants
+    from novalith.represent.wave_codes import N_BASIS_CODE, N_CELL_CODE, SHELLS, metric_code, waves_of_points
+
+    points, cell = np.array([[1.0, 0.3, -0.4], [-1.2, 0.8, 2.0], [0.1, -2.0, 0.5]]), np.diag([4.0, 5.0, 6.0])
+
+    def code(change):
+        images = [waves_of_points(change(p)) for p in (points, 1.1 * points[:2])]
+        return torch.tensor(np.concatenate([*images, metric_code(cell)])[None], dtype=torch.float32)
+
+    invariants = WaveInvariants(CodeLayout(2, N_BASIS_CODE, N_CELL_CODE), SHELLS)
+    changes = (
+        lambda p: p,
+        lambda p: p[:, [1, 2, 0]] * [1, -1, 1],  # a symmetry of the cube, which the set of waves has too
+        lambda p: p + [0.3, -0.2, 0.5],
+        lambda p: p * [1.3, 1.0, 1.0],
+    )
+    with torch.no_grad():
+        first, turned, moved, stretched = (invariants(code(change))[0].numpy() for change in changes)
+    assert np.allclose(first, turned, atol=1e-4)
+    assert np.allclose(first, moved, atol=1e-4)
+    assert not np.allclose(first, stretched, atol=1e-2)
+    assert first[4] == pytest.approx(np.log(120.0 / 5), abs=1e-4)  # volume per atom

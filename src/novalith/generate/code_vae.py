@@ -1,10 +1,11 @@
 """A variational autoencoder of codes whose latent vector also says whether a crystal is stable.
 
-    z = mu(x) + noise * sigma(x) * e,   x' = decoder(z),   p = sigmoid(head(tanh z))
+    z = mu(x) + noise * sigma(x) * e,   x' = decoder(z),   p = sigmoid(head(tanh z)) or sigmoid(head(invariants(x')))
     loss = mean_d (x_d - x'_d)^2 + beta * KL + head_weight * BCE(p, label)
 
 x (n, d) is standardised with the mean and spread of the training codes, labels are 0, 1 or NaN (not known; left out of
-the mean). The head shapes the latent space, it does not condition the decoder (the conditional extension of iMatGen,
+the mean). The published head looks at tanh z; where the codes are waves it looks at what turning and moving the crystal
+leaves alone (`novalith.networks.code_paths`). It does not condition the decoder (the conditional extension of iMatGen,
 Noh, Kim, Stein, Sanchez-Lengeling, Gregoire, Aspuru-Guzik, Jung, Matter 1, 1370, 2019). With the published noise of
 1e-4 the model is practically an autoencoder: new codes are made by disturbing known ones or between two of them, or
 drawn from the Gaussian of all.
@@ -42,6 +43,8 @@ class CodeVaeSettings:
         n_latent: width of z; with "axes" at most the numbers of a crystal.
         layers: "axes" or the published "convolution" (`novalith.networks.code_paths`).
         head_hidden: widths of the head.
+        shells: of codes that are waves, how many have each length: the head then looks at invariants; empty for the
+            published head.
         cell_weight: weight of the error in the numbers of the cell, few as they are.
         beta: weight of the KL term.
         noise: the sampled noise is multiplied by this.
@@ -57,6 +60,7 @@ class CodeVaeSettings:
     n_latent: int = 500
     layers: str = "axes"
     head_hidden: tuple[int, ...] = (32,)
+    shells: tuple[int, ...] = ()
     cell_weight: float = 16.0
     beta: float = 1e-6
     noise: float = 1e-4
@@ -122,6 +126,8 @@ class CodeVae(Generator):
         x = self._tensor((data - self._centre) / self._spread)
         if isinstance(self._encoder, AxesEncoder) and isinstance(self._decoder, AxesDecoder):
             set_axes(self._encoder, self._decoder, x)
+        if self._invariants is not None:
+            self._invariants.fit(self._tensor(data))
         known = torch.from_numpy(np.isfinite(labels))
         y = self._tensor(np.where(np.isfinite(labels), labels, 0.0))
 
@@ -137,8 +143,8 @@ class CodeVae(Generator):
         how = TrainingSettings(s.n_epochs, s.batch_size, s.learning_rate, 1e-4)
         self.curve = train(self._all, loss, len(x), how, Supervision(None, resume_path, watch), rng=rng)
         # Rounded once and for all: a checkpoint in half precision then holds the very model that was judged.
-        for parameter in self._all.parameters():
-            parameter.data.copy_(parameter.data.half().float())
+        for tensor in self._all.state_dict().values():
+            tensor.copy_(tensor.half().float())
         latent = self.encode(data)
         values, vectors = np.linalg.eigh(np.atleast_2d(np.cov(latent.T.astype(np.float64))))
         self._latent_mean = latent.mean(axis=0)
@@ -211,19 +217,23 @@ class CodeVae(Generator):
             CodeLayout,
             ConvolutionDecoder,
             ConvolutionEncoder,
+            WaveInvariants,
         )
         from novalith.networks.dense import Dense
 
         s = self.settings
+        layout = CodeLayout(s.n_images, s.width, s.n_cell)
         if s.layers == "axes":
             self._encoder: nn.Module = AxesEncoder(s.size, s.n_used)
             self._decoder: nn.Module = AxesDecoder(s.size, s.n_used)
         else:
-            layout = CodeLayout(s.n_images, s.width, s.n_cell)
             self._encoder = ConvolutionEncoder(layout, s.n_latent)
             self._decoder = ConvolutionDecoder(layout, s.n_latent)
-        self._head = Dense([s.n_used, *s.head_hidden, 1])
-        self._all = nn.ModuleList([self._encoder, self._decoder, self._head])
+        self._invariants = WaveInvariants(layout, s.shells) if s.shells else None
+        seen = s.n_used if self._invariants is None else self._invariants.n_out
+        self._head = Dense([seen, *s.head_hidden, 1])
+        parts = [self._encoder, self._decoder, self._head, self._invariants]
+        self._all = nn.ModuleList([part for part in parts if part is not None])
 
     def _tensor(self, array: NDArray[np.floating[Any]]) -> Tensor:
         import torch
@@ -235,5 +245,9 @@ class CodeVae(Generator):
         return mean, log_variance.clamp(-10.0, 10.0)
 
     def _logits(self, z: Tensor) -> Tensor:
-        logits: Tensor = self._head(z.tanh())[:, 0]
+        if self._invariants is None:
+            seen = z.tanh()
+        else:
+            seen = self._invariants(self._decoder(z) * self._tensor(self._spread) + self._tensor(self._centre))
+        logits: Tensor = self._head(seen)[:, 0]
         return logits

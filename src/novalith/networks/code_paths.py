@@ -5,6 +5,11 @@
     convolutions     (k + 1, width): k codes of basis images and the cell's, padded; three convolutions of 4 with stride
                      2 along the width (100 channels), one of 1 (50), one dense layer to z (Noh et al. 2019)
 
+    invariants       of codes of waves: log n_i, n_i / n, log(V / n), and the structure factors between elements
+
+        S_ij(|k|) = mean over waves of that length of Re(z_i z_j*) / sqrt(n_i n_j)
+
+What the head of a small training set can learn from are numbers that do not change when a crystal is turned or moved.
 An encoder returns mean and logarithm of the variance side by side, (b, 2 latent).
 """
 
@@ -17,6 +22,8 @@ from torch import Tensor, nn
 
 #: Variance added to each principal axis, as a share of the mean: axes that the training codes lack stay usable.
 FLOOR = 1e-2
+#: Size of standardised structure factors beside the other invariants.
+FACTOR_SHARE = 0.1
 #: Channels of the published convolutions.
 CHANNELS, NARROW = 100, 50
 SLOPE = 0.2
@@ -79,6 +86,52 @@ def set_axes(encoder: AxesEncoder, decoder: AxesDecoder, x: Tensor) -> None:
     scale = (values[order].clamp_min(0.0) + FLOOR * values.mean()).sqrt()
     encoder.axes.weight.copy_((vectors[:, order] / scale).T)
     decoder.axes.weight.copy_(vectors[:, order] * scale)
+
+
+class WaveInvariants(nn.Module):  # type: ignore[misc]
+    """Codes of waves (b, d) -> (b, n_out) numbers that turns and moves leave alone, standardised by `fit`.
+
+    Args:
+        layout: of the codes; an image is its number of atoms, then the cosines, then the sines.
+        shells: how many waves have each length, the longest first.
+    """
+
+    def __init__(self, layout: CodeLayout, shells: tuple[int, ...]) -> None:
+        super().__init__()
+        self.layout, self.shells = layout, shells
+        k = layout.n_images
+        self.n_out = 2 * k + 1 + len(shells) * k * (k + 1) // 2
+        self.register_buffer("centre", torch.zeros(self.n_out))
+        self.register_buffer("scale", torch.ones(self.n_out))
+
+    def fit(self, x: Tensor) -> None:
+        """Standardise by training codes."""
+        raw = self._raw(x)
+        self.centre.copy_(raw.mean(dim=0))
+        spread = raw.std(dim=0).clamp_min(1e-3)
+        # Structure factors are many and each says little: at full size they drown what the few others say.
+        spread[2 * self.layout.n_images + 1 :] /= FACTOR_SHARE
+        self.scale.copy_(1.0 / spread)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Codes -> standardised invariants, far values held."""
+        out: Tensor = ((self._raw(x) - self.centre) * self.scale).clamp(-5.0, 5.0)
+        return out
+
+    def _raw(self, x: Tensor) -> Tensor:
+        layout, k = self.layout, self.layout.n_images
+        images = x[:, : k * layout.width].unflatten(1, (k, layout.width))
+        n = images[:, :, 0].clamp_min(0.5)
+        total = n.sum(dim=1, keepdim=True)
+        trace = x[:, k * layout.width :][:, [0, 3, 5]].sum(dim=1, keepdim=True)
+        cosine, sine = images[:, :, 1:].chunk(2, dim=2)
+        found = [n.log(), n / total, trace / 2 - total.log()]
+        for i in range(k):
+            for j in range(i, k):
+                product = cosine[:, i] * cosine[:, j] + sine[:, i] * sine[:, j]
+                means = [part.mean(dim=1) for part in product.split(list(self.shells), dim=1)]
+                found.append(torch.stack(means, dim=1) / (n[:, i] * n[:, j]).sqrt()[:, None])
+        return torch.cat(found, dim=1)
 
 
 class ConvolutionEncoder(nn.Module):  # type: ignore[misc]

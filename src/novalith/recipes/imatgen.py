@@ -45,7 +45,7 @@ from novalith.recipes.imatgen_codes import (
 )
 from novalith.recipes.substituted_training_set import FEWEST_CRYSTALS, LabelledCrystal
 from novalith.represent.cell_images import BOX_A, MAX_ELEMENTS, CellImages, basis_positions
-from novalith.represent.wave_codes import REACH_A
+from novalith.represent.wave_codes import REACH_A, SHELLS
 from novalith.store.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 
 if TYPE_CHECKING:
@@ -88,17 +88,17 @@ class ImatgenSettings:
     learned: LearnedCodesSettings | None = None
     n_latent: int = 500
     layers: str = "axes"
-    n_epochs: int = 60
+    n_epochs: int = 150
     head_hidden: tuple[int, ...] = (32,)
     head_weight: float = 0.05
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-3
 
     def vae(self, codes: ImageCodes, n_elements: int) -> CodeVaeSettings:
         """The autoencoder of codes for a system."""
         return CodeVaeSettings(
             n_elements, codes.n_basis, codes.n_cell, self.n_latent, self.layers,
-            head_hidden=self.head_hidden, head_weight=self.head_weight, n_epochs=self.n_epochs,
-            learning_rate=self.learning_rate,
+            head_hidden=self.head_hidden, shells=SHELLS if isinstance(codes, WaveCodes) else (),
+            head_weight=self.head_weight, n_epochs=self.n_epochs, learning_rate=self.learning_rate,
         )  # fmt: skip
 
 
@@ -109,7 +109,7 @@ _CELLS = replace(
 #: `default` takes the waves; `learned` trains autoencoders on a coarser grid of wider Gaussians; `paper` has the
 #: published layers, widths, rates and epochs.
 SIZES = {
-    "tiny": ImatgenSettings(n_latent=32, n_epochs=3),
+    "tiny": ImatgenSettings(n_latent=32, n_epochs=3, learning_rate=1e-3),
     "default": ImatgenSettings(),
     "learned": ImatgenSettings(
         LearnedCodesSettings(
@@ -253,7 +253,7 @@ class Imatgen(CrystalModel):
             return {k.removeprefix(f"{name}."): t for k, t in stored.tensors.items() if k.startswith(f"{name}.")}
 
         config, record = stored.config, dict(stored.config["vae"])
-        record["head_hidden"] = tuple(record["head_hidden"])
+        record |= {name: tuple(record[name]) for name in ("head_hidden", "shells")}
         vae = CodeVae.of_tensors(CodeVaeSettings(**record), part("vae"))
         model = cls(PhaseField(tuple(config["field"])), _codes_of(config, part("codes"), path), vae)
         model.training_codes, model.training_labels = stored.tensors["training_codes"], part("labels")

@@ -57,6 +57,8 @@ def _wave_vectors() -> Floats:
 
 #: (101, 3) wave vectors, 1/Å, the longest waves first.
 WAVES = _wave_vectors()
+#: How many waves have each length, the longest first.
+SHELLS = tuple(int(n) for n in np.unique(np.round((WAVES**2).sum(axis=1), 9), return_counts=True)[1])
 N_BASIS_CODE, N_CELL_CODE = 1 + 2 * len(WAVES), 6
 
 
