@@ -267,10 +267,11 @@ class Court(CrystalModel):
             for k, name in enumerate(("density", "columns"))
         ]
 
-    def save(self, path: Path) -> None:
-        """Write the two networks, the bins and the training codes as one checkpoint."""
+    def save(self, path: Path, *, precision: str = "float32") -> None:
+        """Write the two networks, the bins and the training codes as one checkpoint; half precision is half as long."""
         tensors: dict[str, NDArray[Any]] = {f"vae.{k}": t for k, t in self.autoencoder.tensors().items()}
         tensors |= {f"unet.{k}": t.detach().cpu().numpy() for k, t in self.net.state_dict().items()}
+        tensors = {k: t.astype(precision) if t.dtype.kind == "f" else t for k, t in tensors.items()}
         tensors["training_codes"] = self.training_codes.astype(np.float16)
         tensors["training_energies"] = np.asarray(self.training_labels[TARGET], dtype=np.float32)
         config = {"family": self.family.name, "settings": asdict(self.settings), "bins": self.bins.edges.tolist()}

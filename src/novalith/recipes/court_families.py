@@ -15,7 +15,6 @@ perovskite, B in the middle of the cell and the largest displacements along x. S
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from itertools import permutations, product
@@ -179,23 +178,16 @@ def _perovskite(crystal: Crystal) -> Crystal | Verdict:
         )  # fmt: skip
     order, frac = placed
     species = [crystal.species[i] for i in order]
-    numbers = [ATOMIC_NUMBERS[s] for s in species]
-    best: tuple[tuple[float, ...], Floats, list[str]] | None = None
-    for matrix in _CUBE:
-        turned = (frac - 0.5) @ matrix + 0.5
-        # The turn takes the five places to each other: put the sites in the order of the places again.
-        seats = _nearest_places(((IDEAL_PEROVSKITE - 0.5) @ matrix) + 0.5)
-        at = np.argsort(seats)
-        moved, z = turned[at], [numbers[i] for i in at]
-        off = _displacements(moved)
-        key = (
-            -round(float(np.abs(off[:, 0]).sum()), 1), -round(float(np.abs(off[:, 1]).sum()), 1),
-            *z[2:], *(-round(float(x), 2) + 0.0 for x in off[[0, 2, 3, 4], 0]),
-        )  # fmt: skip
-        if best is None or key < best[0]:
-            best = key, IDEAL_PEROVSKITE + off, [species[i] for i in at]
-    assert best is not None  # noqa: S101 - the cube has turns
-    return Crystal.from_arrays(np.eye(3) * edge, best[2], best[1])
+    numbers = np.array([ATOMIC_NUMBERS[s] for s in species])
+    turns, seats = _cube()
+    # A turn takes the five places to each other: put the sites in the order of the places again.
+    moved = np.take_along_axis((frac - 0.5) @ turns + 0.5, seats[:, :, None], axis=1)
+    off = moved - IDEAL_PEROVSKITE
+    off -= np.round(off)
+    moves = np.abs(off).sum(axis=1)
+    keys = np.column_stack([-np.round(moves[:, :2], 1), numbers[seats][:, 2:], -np.round(off[:, [0, 2, 3, 4], 0], 2)])
+    first = int(np.lexsort(keys.T[::-1])[0])
+    return Crystal.from_arrays(np.eye(3) * edge, [species[i] for i in seats[first]], IDEAL_PEROVSKITE + off[first])
 
 
 def _in_places(frac: Floats, species: tuple[str, ...]) -> tuple[list[int], Floats] | None:
@@ -231,15 +223,13 @@ def _displacements(frac: Floats) -> Floats:
     return displaced
 
 
-def _nearest_places(frac: Floats) -> list[int]:
-    apart = frac[:, None] - IDEAL_PEROVSKITE[None]
-    return [int(i) for i in np.linalg.norm(apart - np.round(apart), axis=2).argmin(axis=1)]
-
-
-def _turns() -> Iterator[Floats]:
-    for order, signs in product(permutations(range(3)), product((1.0, -1.0), repeat=3)):
-        yield np.eye(3)[list(order)] * np.array(signs)
-
-
-#: The 48 symmetry operations of the cube.
-_CUBE = tuple(_turns())
+@cache
+def _cube() -> tuple[Floats, NDArray[np.int64]]:
+    """The 48 operations of the cube (48, 3, 3), and which site each puts on each of the five places (48, 5)."""
+    turns = np.array([
+        np.eye(3)[list(order)] * np.array(signs)
+        for order, signs in product(permutations(range(3)), product((1.0, -1.0), repeat=3))
+    ])  # fmt: skip
+    apart = ((IDEAL_PEROVSKITE - 0.5) @ turns + 0.5)[:, :, None] - IDEAL_PEROVSKITE
+    places = np.linalg.norm(apart - np.round(apart), axis=3).argmin(axis=2)
+    return turns, np.argsort(places, axis=1)
