@@ -94,7 +94,7 @@ def test_invariants_do_not_change_when_a_crystal_turns_or_moves():
     changes = (
         lambda p: p,
         lambda p: p[:, [1, 2, 0]] * [1, -1, 1],  # a symmetry of the cube, which the set of waves has too
-        lambda p: p + [0.3, -0.2, 0.5],
+        lambda p: p + np.array([0.3, -0.2, 0.5]),
         lambda p: p * [1.3, 1.0, 1.0],
     )
     with torch.no_grad():

@@ -33,7 +33,7 @@ from novalith.represent.cell_images import MAX_ELEMENTS, MAX_SITES, CellImages
 
 #: Farther above the hull (eV/atom) a crystal is no example; unstable ones are examples for the head.
 MAX_ABOVE_HULL = 1.0
-N_CRYSTALS, STEPS = 1000, 10
+N_CRYSTALS, STEPS = 480, 10
 
 
 def train_from_file(order: TrainingOrder) -> TrainingSummary:
