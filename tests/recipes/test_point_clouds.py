@@ -164,7 +164,9 @@ def test_the_trainers_know_both_recipes(training, tmp_path):
 def test_memory_is_counted(training):
     by_name = {r["representation"]: r for r in memory_records()}
     assert by_name["points, Mg 8 Mn 8 O 12"]["numbers"] == 90
-    assert by_name["two 64^3 images and one 32^3 (iMatGen, two elements)"]["numbers"] == 557_056
+    assert by_name["imatgen: cell 32x32x32, basis 2x64x64x64"]["numbers"] == 557_056
+    hoffmann = next(r for name, r in by_name.items() if name.startswith("hoffmann"))
+    assert (hoffmann["numbers"], hoffmann["bytes"]) == (2 * 30**3, 30**3 * (4 + 2))
     assert by_name["one 32^3 image"]["ratio to points"] == pytest.approx(364.1)
     assert asked_cells(training, LAYOUT, 10, 5) == [Composition.parse("MgO")]
 

@@ -23,7 +23,7 @@ import numpy as np
 
 from novalith.data.hidden import Hidden
 from novalith.data.library import Library
-from novalith.materials import Composition, Crystal, PhaseField
+from novalith.materials import Composition, Crystal, PhaseField, Verdict
 from novalith.propose.base import Proposer, Request
 from novalith.propose.random_symmetric import RandomSymmetric
 from novalith.propose.substitution import Substitution
@@ -39,6 +39,9 @@ from novalith.recipes.substituted_training_set import (
     labelled_set,
     substituted_candidates,
 )
+from novalith.represent.cell_images import CellImages
+from novalith.represent.density_coordinates import DensityCoordinates
+from novalith.represent.density_species import DensitySpecies
 from novalith.represent.point_cloud import KIM_LAYOUT, PointLayout, encode_points
 from novalith.screen.contact_windows import in_published_window
 from novalith.screen.distances import Distances
@@ -47,14 +50,8 @@ from novalith.store.files import make_folder, write_atomic
 
 #: Every so many of the commonest formulas is held out of training.
 HOLD_OUT_EVERY = 4
-#: Floats of one crystal: iMatGen (two 64^3 images of basis and one 32^3 of the cell for a binary oxide; Noh et al.,
-#: Matter 1, 1370, 2019), single images, and iMatGen's after compression.
-VOXELS = {
-    "two 64^3 images and one 32^3 (iMatGen, two elements)": ((64, 64, 64), (64, 64, 64), (32, 32, 32)),
-    "one 64^3 image": ((64, 64, 64),),
-    "one 32^3 image": ((32, 32, 32),),
-    "iMatGen compressed (200 x 6)": ((200, 6),),
-}
+#: Single images, and iMatGen's after compression (Noh et al., Matter 1, 1370, 2019), beside the measured codecs.
+SHAPES = {"one 64^3 image": (64, 64, 64), "one 32^3 image": (32, 32, 32), "iMatGen compressed (200 x 6)": (200, 6)}
 
 
 @dataclass(frozen=True)
@@ -106,7 +103,7 @@ def tables(bench: PointsBench, subjects: tuple[bool, bool, bool], tell: Tell) ->
     found = []
     budget = f"size {bench.size}, {bench.n_draws} draws and {bench.n_relaxed} relaxations each, seed {bench.seed}"
     if subjects[0]:
-        found.append(table_of_records("Memory of one crystal, single precision", memory_records()))
+        found.append(table_of_records("Memory of one crystal", memory_records()))
     if subjects[1]:
         parts = composition_records(bench, tell)
         parts["as drawn, added up"] = summary_of(parts["as drawn"])
@@ -118,17 +115,24 @@ def tables(bench: PointsBench, subjects: tuple[bool, bool, bool], tell: Tell) ->
 
 
 def memory_records() -> list[dict[str, Any]]:
-    """Numbers and bytes of one crystal in each representation, counted and measured on arrays of single precision."""
-    salt = Crystal.from_arrays(np.eye(3) * 4.2, ["Mg", "O"], [[0, 0, 0], [0.5, 0.5, 0.5]])
-    points = encode_points(salt, KIM_LAYOUT).astype(np.float32)
-    arrays = {"points, Mg 8 Mn 8 O 12": [points]}
-    arrays |= {name: [np.zeros(shape, dtype=np.float32) for shape in shapes] for name, shapes in VOXELS.items()}
+    """Numbers and bytes of one crystal, rock-salt MgO with eight atoms, as the codecs of the product encode it."""
+    faces = np.array([[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]])
+    sites = np.concatenate([faces, faces + np.array([0.5, 0, 0])])
+    salt = Crystal.from_arrays(np.eye(3) * 4.2, ["Mg"] * 4 + ["O"] * 4, sites)
+    arrays = {"points, Mg 8 Mn 8 O 12": [encode_points(salt, KIM_LAYOUT).astype(np.float32)]}
+    for name, codec in (("imatgen", CellImages()), ("court", DensityCoordinates()), ("hoffmann", DensitySpecies())):
+        encoded = codec.encode(salt)
+        if not isinstance(encoded, Verdict):
+            told = ", ".join(f"{part} {'x'.join(map(str, a.shape))}" for part, a in encoded.items() if a.ndim > 1)
+            arrays[f"{name}: {told}"] = [a for a in encoded.values() if a.ndim > 1]
+    arrays |= {name: [np.zeros(shape, dtype=np.float32)] for name, shape in SHAPES.items()}
+    points = sum(a.nbytes for a in next(iter(arrays.values())))
     return [
         {
             "representation": name,
             "numbers": sum(a.size for a in parts),
             "bytes": sum(a.nbytes for a in parts),
-            "ratio to points": round(sum(a.nbytes for a in parts) / points.nbytes, 1),
+            "ratio to points": round(sum(a.nbytes for a in parts) / points, 1),
         }
         for name, parts in arrays.items()
     ]
