@@ -6,10 +6,10 @@
     crystal' = cell of x, y, z; atoms: cores of the U-Net, split by watershed; species: softmax summed over each core
 
 The ten bins are quantiles of the training energies; a row of zeros stands for "unknown", which a share of the training
-crystals is given, so that crystals without an energy can be encoded. A draw for an energy starts from the code of a
-training crystal of its bin, or from the code of the base crystal that is given, and moves by `spread` standard
-deviations of the codes (the paper's variance around a base compound). Every family is cubic, so that the cell is its
-edge; sites are moved onto the symmetry that spglib finds within 0.1 Å.
+crystals is given, so that crystals without an energy can be encoded. A draw for an energy lies on the way between the
+codes of two training crystals of its bin, up to half way from the first; a draw around a base crystal moves from its
+code by `spread` standard deviations of the codes (the paper's variance around a base compound). Every family is cubic,
+so that the cell is its edge; sites are moved onto the symmetry that spglib finds within 0.1 Å.
 
 Court, Yildirim, Jain and Cole, J. Chem. Inf. Model. 60, 4518 (2020); Hou et al., WACV (2017) for the perceptual loss.
 """
@@ -59,6 +59,8 @@ Floats = NDArray[np.float32]
 
 #: Bins of the formation energy (published code).
 N_BINS = 10
+#: Draws lie up to so far on the way from one training crystal to another.
+FARTHEST = 0.5
 #: Images decoded and read at a time.
 AT_ONCE = 16
 
@@ -240,7 +242,7 @@ class Court(CrystalModel):
         return [self._kept(c) for c in self.decode(self.draw_codes(n, request, rng=rng), request)]
 
     def draw_codes(self, n: int, request: SampleRequest, *, rng: np.random.Generator) -> Floats:
-        """(n, latent) codes around the base crystal, or around training crystals of the bin that is asked for."""
+        """(n, latent) codes around the base crystal, or between training crystals of the bin that is asked for."""
         if request.around is not None:
             return codes_around(self, request, n, rng=rng)
         codes = np.asarray(self.training_codes, dtype=np.float32)
@@ -248,8 +250,9 @@ class Court(CrystalModel):
         if TARGET in request.targets:
             wanted = self.bins.of_energy(np.array([request.targets[TARGET]]))[0]
             rows = np.flatnonzero(self.bins.of_energy(np.asarray(self.training_labels[TARGET])) == wanted)
-        noise = rng.standard_normal((n, codes.shape[1])).astype(np.float32)
-        return codes[rng.choice(rows, n)] + np.float32(request.spread) * codes.std(axis=0) * noise
+        way = rng.uniform(0.0, FARTHEST, (n, 1)).astype(np.float32)
+        drawn: Floats = (1 - way) * codes[rng.choice(rows, n)] + way * codes[rng.choice(rows, n)]
+        return drawn
 
     def _kept(self, product: Crystal | Verdict) -> Crystal | Verdict:
         if isinstance(product, Verdict):
