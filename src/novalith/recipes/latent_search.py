@@ -105,7 +105,7 @@ class SearchSettings:
     generations: int = 12
     population: int = 32
     parents: int = 8
-    step: float = 0.5
+    step: float = 0.2
 
 
 @dataclass(frozen=True)

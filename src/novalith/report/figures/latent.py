@@ -212,7 +212,7 @@ def _bar(corner: Point, size: Point, ends: tuple[float, float], label: str) -> l
     """The scale of the colours, lowest value below, its label beside it."""
     (x, y), (width, height), scale = corner, size, Scale(*ends, corner[1] + size[1], corner[1])
     drawn = [image(corner, size, shades(np.linspace(1.0, 0.0, 64)[:, None]))]
-    for tick in scale.ticks(2 if height < 120 else 6):
+    for tick in scale.ticks(3 if height < 120 else 6):
         drawn.append(line((x + width, scale(tick)), (x + width + 4, scale(tick)), MUTED))
         drawn.append(text((x + width + 7, scale(tick) + 4), f"{tick:.4g}", fill=MUTED, size=11))
     if label:
