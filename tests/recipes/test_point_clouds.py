@@ -31,7 +31,7 @@ from novalith.recipes.substituted_training_set import (
     TrainingSet,
     substituted_candidates,
 )
-from novalith.recipes.training import TRAINERS, TrainingOrder
+from novalith.recipes.training import TRAINERS, TrainingOrder, train_recipe
 from novalith.represent.point_cloud import PointLayout
 from novalith.screen.contact_windows import fit_windows
 from novalith.screen.distances import Distances
@@ -131,7 +131,7 @@ def test_what_the_network_cannot_make_is_refused(model):
     rng = np.random.default_rng(0)
     with pytest.raises(CapabilityError, match=r"3 Mg .* 2 slots"):
         model.draw(Composition.parse("Mg3O3"), 1, rng=rng)
-    with pytest.raises(UnknownNameError, match="Fe"):
+    with pytest.raises(CapabilityError, match="Fe"):
         model.draw(Composition.parse("FeO"), 1, rng=rng)
     with pytest.raises(CapabilityError, match="formation energies"):
         model.draw(Composition.parse("MgO"), 1, -3.0, rng=rng)
@@ -159,6 +159,13 @@ def test_the_trainers_know_both_recipes(training, tmp_path):
         sample_recipe("point-cloud-gan", out, Request(field), 2, rng=np.random.default_rng(0))
     with pytest.raises(UnknownNameError):
         sample_recipe("diffusion", out, Request(field), 2, rng=np.random.default_rng(0))
+
+
+def test_options_that_no_recipe_knows_are_named(tmp_path):
+    for recipe, known in (("point-cloud-gan", "system"), ("cross-domain-gan", "first")):
+        order = TrainingOrder(None, tmp_path / "x.safetensors", options={f"{known}e": "Mg-Mn-O"})
+        with pytest.raises(UnknownNameError, match=f"Did you mean '{known}'"):
+            train_recipe(recipe, order)
 
 
 def test_memory_is_counted(training):

@@ -35,6 +35,7 @@ def train_from_file(order: TrainingOrder) -> TrainingSummary:
         ContradictionError: they share no element.
         EmptyResultError: a domain has too few crystals.
     """
+    order.check_options(("first", "second"))
     missing = [name for name in ("first", "second") if name not in order.options]
     if missing:
         raise InputError(f"Say which binaries: --option {missing[0]}=Ni-H is missing (first and second are needed).")

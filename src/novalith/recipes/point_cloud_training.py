@@ -33,6 +33,7 @@ def train_from_file(order: TrainingOrder) -> TrainingSummary:
         InputError: neither a set nor a system is given, or a number cannot be read.
         EmptyResultError: too few crystals can be made.
     """
+    order.check_options(("system", "crystals", "atoms"))
     unknown = [t for t in order.targets if t != TARGET]
     if unknown:
         raise UnknownNameError("target of a point-cloud network", unknown[0], [TARGET])

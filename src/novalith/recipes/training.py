@@ -81,6 +81,16 @@ class TrainingOrder:
             raise UnknownNameError(f"{name} of the recipe", value, known)
         return value
 
+    def check_options(self, known: tuple[str, ...]) -> None:
+        """Make sure that no option is misspelt.
+
+        Raises:
+            UnknownNameError: the recipe has no option of a name.
+        """
+        for name in self.options:
+            if name not in known:
+                raise UnknownNameError("option of the recipe", name, known)
+
 
 @dataclass(frozen=True)
 class TrainingSummary:

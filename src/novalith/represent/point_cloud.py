@@ -24,7 +24,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from novalith.errors import CapabilityError, InputError, UnknownNameError
+from novalith.errors import CapabilityError, InputError
 from novalith.materials import Composition, Crystal, PhaseField, Verdict, check_element
 
 Floats = NDArray[np.float64]
@@ -97,13 +97,15 @@ class PointLayout:
         """Atoms of each element of the layout in a composition, (elements,).
 
         Raises:
-            UnknownNameError: an element has no slots.
-            CapabilityError: an element has fewer slots than atoms; says how many there are.
+            CapabilityError: an element has no slots, or fewer slots than atoms; says how many there are.
         """
         wanted = dict(composition.counts)
         for symbol in wanted:
             if symbol not in self.elements:
-                raise UnknownNameError("element of the layout", symbol, self.elements)
+                raise CapabilityError(
+                    f"{composition} holds {symbol}, and the layout ({self}) has no slots for it. Ask for a formula of "
+                    f"{', '.join(self.elements)}, or train for a system that holds {symbol}."
+                )
         for symbol, number in self.slots:
             if wanted.get(symbol, 0) > number:
                 raise CapabilityError(
@@ -124,8 +126,7 @@ def encode_points(crystal: Crystal, layout: PointLayout) -> Floats:
     """One crystal as an array (2 + slots, 3), atoms of an element in their order in the crystal.
 
     Raises:
-        UnknownNameError: an element has no slots.
-        CapabilityError: an element has too few slots.
+        CapabilityError: an element has no slots, or too few.
     """
     layout.counts(crystal.composition)
     lengths, angles = cell_parameters(np.asarray(crystal.lattice))
