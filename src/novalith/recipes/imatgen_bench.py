@@ -16,14 +16,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from novalith.data.hidden import Hidden
-from novalith.data.library import KnownStructure, Library
-from novalith.materials import Crystal, PhaseField
+from novalith.data.library import Library
+from novalith.materials import Crystal, Gene, PhaseField
 from novalith.recipes.bench_tables import Table, table_of_records
 from novalith.recipes.crystal_models import SampleRequest
 from novalith.recipes.imatgen import SIZES, STABLE_EV_PER_ATOM, WAYS, Imatgen, ImatgenSettings, train_imatgen
@@ -40,6 +40,7 @@ from novalith.recipes.substituted_training_set import (
 from novalith.recipes.training import TrainingOrder, named_size, train_recipe
 from novalith.recipes.voxel_bench import VoxelBench
 from novalith.represent.cell_images import MAX_SITES, CellImages
+from novalith.represent.gene import encode_gene
 from novalith.screen.distances import Distances
 from novalith.screen.duplicates import group_duplicates, same_crystal
 from novalith.screen.novelty import Grade, NoveltyIndex
@@ -48,9 +49,9 @@ Tell = Callable[[str], None]
 Record = dict[str, Any]
 FIELD = PhaseField.parse("V-O")
 #: Widths of z beside the default one.
-WIDTHS = (64, 128, 256)
+WIDTHS = (128, 256)
 #: Draws that are compared pair by pair at the most, and draws for each that is relaxed.
-COMPARED, DRAWS_A_RELAXATION = 1000, 100
+COMPARED, DRAWS_A_RELAXATION = 500, 250
 #: Least ratio of a distance to the sum of covalent radii in a product worth relaxing: the house rule.
 LEAST_RATIO = 0.6
 
@@ -297,54 +298,87 @@ def _substitutions() -> list[Crystal]:
     return [c.crystal for c in found if CellImages().check(c.crystal).passed]
 
 
+@dataclass(frozen=True)
+class Known:
+    """A known crystal of the system.
+
+    Attributes:
+        id: in its source.
+        crystal: as published.
+        skeleton: space group and occupied positions without names of elements.
+    """
+
+    id: str
+    crystal: Crystal
+    skeleton: str
+
+
+def known_crystals(data: Path | None) -> list[Known]:
+    """Known crystals of the system within the limits: of the public table where there is one, else bundled ones."""
+    path = None if data is None else data / "mp_structures.parquet"
+    if path is None or not path.exists():
+        found = [(s.id, s.crystal) for s in Library().structures if s.crystal.composition.field == FIELD]
+    else:
+        found = _of_table(path)
+    within = [(id_, crystal) for id_, crystal in found if CellImages().check(crystal).passed]
+    genes = [encode_gene(crystal) for _, crystal in within]
+    return [
+        Known(id_, crystal, repr(gene.skeleton) if isinstance(gene, Gene) else id_)
+        for (id_, crystal), gene in zip(within, genes, strict=True)
+    ]
+
+
+def _of_table(path: Path) -> list[tuple[str, Crystal]]:
+    from pyarrow import parquet
+    from pymatgen.core import Structure
+
+    columns = ["material_id", "cif"]
+    rows = parquet.read_table(path, columns=columns, filters=[("chemsys", "=", FIELD.name)]).to_pylist()
+    return [(row["material_id"], Crystal.from_structure(Structure.from_str(row["cif"], fmt="cif"))) for row in rows]
+
+
 def rediscovery_records(
     draws: Draws, products: dict[str, list[Any]], training: TrainingSet, settings: ImatgenSettings,
     bench: VoxelBench, tell: Tell,
 ) -> list[Record]:  # fmt: skip
     """How many known crystals of the system are among draws and relaxed products."""
-    library = Library()
-    known = [
-        s for s in library.structures if s.crystal.composition.field == FIELD and CellImages().check(s.crystal).passed
-    ]
-    drawn = [draws.outcomes[i] for i in draws.sound][:COMPARED]
-    substituted = _substitutions()[:COMPARED]
+    known = known_crystals(bench.data)
     relaxed = [p.final for name in ("drawn at random", "liked by the head") for p in products[name]]
-    others = [p.final for p in products["random substitution"]]
-    kin = {repr(s.gene.skeleton) for s in known}
-    names = prototypes(training.crystals, library)
+    kin = {k.skeleton for k in known}
+    names = prototypes(training.crystals, Library())
     apart = [c for c, n in zip(training.crystals, names, strict=True) if n not in kin]
-    apart = [c for c in apart if not _found([c.crystal], known)]
+    apart = [c for c in apart if not found_again([c.crystal], known)]
     blind = draw(apart, settings, draws.model.codes, replace(bench, n=2 * COMPARED), tell)
-    blind_drawn = [blind.outcomes[i] for i in blind.sound][:COMPARED]
     rows = [
-        ("draws, all substitutions learned", drawn),
-        ("the same after relaxation", relaxed),
-        ("substitutions as they are", substituted),
-        ("random substitutions after relaxation", others),
-        ("draws, prototypes of known ones left out too", blind_drawn),
+        (f"first {COMPARED} sound draws", [draws.outcomes[i] for i in draws.sound][:COMPARED]),
+        ("draws after relaxation", relaxed),
+        ("substitutions as they are", _substitutions()[:COMPARED]),
+        ("random substitutions after relaxation", [p.final for p in products["random substitution"]]),
+        ("training set", [c.crystal for c in training.crystals]),
+        (
+            f"sound draws of a model of {len(apart)} crystals, none of a prototype of the known",
+            [blind.outcomes[i] for i in blind.sound][:COMPARED],
+        ),
     ]
     return [
         {
             "among": name,
             "crystals": len(crystals),
             "known within limits": len(known),
-            "found": len(found := _found(crystals, known)),
+            "found": len(found := found_again(crystals, known)),
             "which": " ".join(sorted(found)),
         }
         for name, crystals in rows
     ]
 
 
-def _found(crystals: Sequence[Crystal], known: Sequence[KnownStructure]) -> set[str]:
-    """Formula and id of each known structure that some crystal equals."""
-    by_formula = {
-        formula: list(group)
-        for formula, group in groupby(
-            sorted(crystals, key=lambda c: c.composition.formula), key=lambda c: c.composition.formula
-        )
-    }
+def found_again(crystals: Sequence[Crystal], known: Sequence[Known]) -> set[str]:
+    """Formula and id of each known crystal that some crystal equals."""
+    by_formula: dict[str, list[Crystal]] = {}
+    for crystal in crystals:
+        by_formula.setdefault(crystal.composition.formula, []).append(crystal)
     return {
-        f"{s.formula} ({s.id})"
-        for s in known
-        if any(same_crystal(s.crystal, c) is not None for c in by_formula.get(s.formula, ()))
+        f"{k.crystal.composition.formula} ({k.id})"
+        for k in known
+        if any(same_crystal(k.crystal, c) is not None for c in by_formula.get(k.crystal.composition.formula, ()))
     }

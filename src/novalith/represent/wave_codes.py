@@ -19,6 +19,7 @@ Codes that no set of points has, such as those of a network, decode to the point
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -125,6 +126,7 @@ def _no_points(finite: bool, count: int) -> Floats | Verdict:
     return np.zeros((0, 3))
 
 
+@cache
 def _grid() -> tuple[Floats, NDArray[np.float32]]:
     axis = np.arange(-REACH_A, REACH_A + 1e-9, GRID_STEP_A)
     places = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
@@ -141,7 +143,7 @@ def _found_points(codes: Floats, n: int) -> Floats:
         left = (wanted - _sums(points)).astype(np.float32)
         best = np.argmax(left @ waves.T, axis=1)
         points = _moved(np.concatenate([points, places[best][:, None]], axis=1), wanted, _MOVES_BETWEEN)
-    return _rearranged(_moved(points, wanted, _MOVES), wanted, places, waves)
+    return _moved(_rearranged(points, wanted, places, waves), wanted, _MOVES)
 
 
 def _rearranged(points: Floats, wanted: Floats, places: Floats, waves: NDArray[np.float32]) -> Floats:
@@ -157,7 +159,7 @@ def _rearranged(points: Floats, wanted: Floats, places: Floats, waves: NDArray[n
             break
         left = wanted[rows] - _sums(points[rows])
         phases = points[rows] @ WAVES.T
-        at_atoms = np.einsum("bnw,bw->bn", np.concatenate([np.cos(phases), np.sin(phases)], axis=2), left)
+        at_atoms = (np.concatenate([np.cos(phases), np.sin(phases)], axis=2) @ left[:, :, None])[:, :, 0]
         superfluous = np.argsort(at_atoms, axis=1, kind="stable")[np.arange(len(rows)), turn[rows]]
         # Without that atom its own waves are missing too, and the best place is where the rest of them points.
         own = np.take_along_axis(phases, superfluous[:, None, None], axis=1)[:, 0]
@@ -167,7 +169,7 @@ def _rearranged(points: Floats, wanted: Floats, places: Floats, waves: NDArray[n
         second = np.argmax(left.astype(np.float32) @ waves.T, axis=1)
         tried = points[rows].copy()
         tried[np.arange(len(rows)), superfluous] = places[np.where(same, second, best)]
-        tried = _moved(tried, wanted[rows], _MOVES)
+        tried = _moved(tried, wanted[rows], 2 * _MOVES_BETWEEN)
         now = _error(tried, wanted[rows])
         better = now < 0.98 * error[rows]
         points[rows[better]], error[rows[better]] = tried[better], now[better]
