@@ -10,7 +10,9 @@ Ke et al., LightGBM (NeurIPS 2017), as implemented by scikit-learn's histogram g
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +61,22 @@ class BoostedTrees:
                 left, right = values.pop(int(self.left[tree, node])), values.pop(int(self.right[tree, node]))
                 values[node] = np.where(goes_left, left, right)
         return values[0]
+
+
+#: Arrays of a checkpoint.
+_ARRAYS = ("feature", "threshold", "left", "right", "value")
+
+
+def boosted_tensors(trees: BoostedTrees, start: str) -> dict[str, NDArray[Any]]:
+    """Arrays for a checkpoint, their names beginning with `start`."""
+    arrays: dict[str, NDArray[Any]] = {f"{start}.{name}": getattr(trees, name) for name in _ARRAYS}
+    return arrays | {f"{start}.baseline": np.array([trees.baseline])}
+
+
+def boosted_of_tensors(tensors: Mapping[str, NDArray[Any]], start: str) -> BoostedTrees:
+    """From `boosted_tensors`."""
+    baseline = float(tensors[f"{start}.baseline"][0])
+    return BoostedTrees(baseline, *(tensors[f"{start}.{name}"] for name in _ARRAYS))
 
 
 def fit_boosted_trees(

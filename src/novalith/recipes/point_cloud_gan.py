@@ -217,7 +217,7 @@ class PointCloudGan:
             rng: same seed, same products.
 
         Raises:
-            CapabilityError: the model lacks an element or slots enough for it, or an energy is given to a model without.
+            CapabilityError: the model lacks an element or slots for it, or an energy is given to a model without.
         """
         if (energy_ev_per_atom is not None) and not self.settings.with_energy:
             raise CapabilityError(

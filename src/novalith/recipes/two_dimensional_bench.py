@@ -28,7 +28,6 @@ from novalith.materials import ELEMENTS
 from novalith.predict.positive_unlabelled import (
     area_under_roc,
     false_positive_rate,
-    fit_positive_unlabelled,
     largest_prior,
     precision,
     reached,
@@ -40,7 +39,7 @@ from novalith.recipes.two_dimensional_classifier import (
     SIZES,
     THRESHOLDS,
     ClassifierSettings,
-    formula_features,
+    grow_trees,
     without_listed,
 )
 from novalith.represent.bundled_layers import bundled_layers
@@ -68,7 +67,7 @@ class ClassifierBench:
         data: folder of the public tables.
         folds: how many of five folds are run.
         n_unlabelled: unlabelled formulas, two thirds of the Materials Project.
-        n_trees: of every forest.
+        n_trees: of every forest, a sixth of the boosted trees.
         seed: of folds, samples and forests.
     """
 
@@ -147,20 +146,18 @@ def _not_layered() -> FormulaTable:
 
 
 def out_of_fold(
-    rows: Rows, features: NDArray[np.float32], groups: NDArray[Any], bench: ClassifierBench, report: Report
+    rows: Rows, features: str, groups: NDArray[Any], bench: ClassifierBench, report: Report
 ) -> tuple[Floats, Mask]:
-    """(n,) scores of rows by forests that have seen no row of their group, and which rows were scored."""
+    """(n,) scores of rows by trees that have seen no row of their group, and which rows were scored."""
     rng = np.random.default_rng(bench.seed)
     names, place = np.unique(groups, return_inverse=True)
     fold = rng.integers(5, size=len(names))[place]
-    scores = np.full(len(features), np.nan)
-    positive = rows.positive
+    scores = np.full(len(rows.table), np.nan)
+    settings = replace(bench.settings, features=features)
     for number in range(bench.folds):
         train = fold != number
-        forest = fit_positive_unlabelled(
-            features[train & positive], features[train & ~positive], bench.settings.forest, rng=rng
-        )
-        scores[~train] = forest.predict(features[~train]).value
+        ours, others = (rows.table.select(train & mask) for mask in (rows.positive, ~rows.positive))
+        scores[~train] = grow_trees(ours, others, settings, rng=rng).scores(rows.table.select(~train))
         report(f"fold {number + 1} of {bench.folds} done")
     return scores, np.isfinite(scores)
 
@@ -220,22 +217,20 @@ def threshold_records(rows: Rows, scores: Floats, scored: Mask, share: float) ->
     ]
 
 
-def database_records(
-    rows: Rows, features: NDArray[np.float32], bench: ClassifierBench, report: Report
-) -> list[dict[str, Any]]:
-    """Recall of the formulas that one database alone lists, by a forest trained on the other three."""
+def database_records(rows: Rows, bench: ClassifierBench, report: Report) -> list[dict[str, Any]]:
+    """Recall of the formulas that one database alone lists, by trees grown on the other three."""
     rng = np.random.default_rng(bench.seed)
     unlabelled = np.flatnonzero(~rows.positive)
-    held = np.zeros(len(features), dtype=bool)
+    held = np.zeros(len(rows.table), dtype=bool)
     held[rng.permutation(unlabelled)[: len(unlabelled) // 5]] = True
     found = []
     for name, mask in rows.listed.items():
         others = np.any([m for other, m in rows.listed.items() if other != name], axis=0)
         alone = mask & ~others
         train_u = ~rows.positive & ~held
-        forest = fit_positive_unlabelled(features[others], features[train_u], bench.settings.forest, rng=rng)
-        ours = forest.predict(features[alone]).value
-        rest = forest.predict(features[held & rows.sets["random"]]).value
+        trees = grow_trees(rows.table.select(others), rows.table.select(train_u), bench.settings, rng=rng)
+        ours = trees.scores(rows.table.select(alone))
+        rest = trees.scores(rows.table.select(held & rows.sets["random"]))
         recall = {f"recall at {t:g}": float(reached(ours, np.array([t]))[0]) for t in (0.3, 0.5, 0.7, 0.9)}
         area = {"area, random": area_under_roc(ours, rest)}
         found.append({"without": name, "n": int(alone.sum())} | recall | area)
@@ -247,15 +242,12 @@ def classifier_tables(bench: ClassifierBench, report: Report = lambda _: None) -
     """Every table of the bench."""
     rows, share = read_rows(bench, rng=np.random.default_rng(bench.seed))
     report(f"{int(rows.positive.sum())} positives, {int((~rows.positive).sum())} unlabelled")
-    features = formula_features(rows.table)
-    report("statistics done")
     splits = {"formula": formula_keys(rows.table), "system": element_keys(rows.table)}
     areas: list[dict[str, Any]] = []
     thresholds: list[Table] = []
     for split, groups in splits.items():
         for kind in FEATURES:
-            width = features.shape[1] if kind == FEATURES[0] else 132
-            scores, scored = out_of_fold(rows, features[:, :width], groups, bench, report)
+            scores, scored = out_of_fold(rows, kind, groups, bench, report)
             areas += area_records(rows, scores, scored, {"split": split, "features": kind})
             if kind == FEATURES[0]:
                 records = threshold_records(rows, scores, scored, share)
@@ -266,7 +258,7 @@ def classifier_tables(bench: ClassifierBench, report: Report = lambda _: None) -
         f"Materials Project are listed, the bound on unlisted ones is in the threshold table; published area "
         f"{PUBLISHED_AREA}"
     )
-    left_out = database_records(rows, features, bench, report)
+    left_out = database_records(rows, bench, report)
     return [
         table_of_records(f"Area under the curve by negative set ({told})", areas),
         *thresholds,

@@ -1,12 +1,19 @@
 r"""Recipe `two-dimensional`: which formulas look like those of the databases of monolayers.
 
-    formula -> Magpie's 132 statistics, 7 numbers of stoichiometry -> forest, listed against unlabelled -> s in 0..1
+    formula -> Magpie's 132 statistics, 7 numbers of stoichiometry, 2 of likeness -> forest        -> s_1 in 0..1
+            -> the same and the fractions of the elements                         -> boosted trees -> s_2
+            -> the same without likeness                                          -> boosted trees -> s_3
+    s = (s_1 + s_2 + s_3) / 3,   listed against unlabelled
 
 The positives are listed: some polymorph of the formula is in a database as a layer that was, or may be, lifted off. All
 other formulas are unlabelled, not negative, and the forest is grown accordingly: `novalith.predict.positive_unlabelled`
 also says what s is and what it is not. The stoichiometry is that of Ward et al.: the norms
 :math:`\|x\|_p` of the atomic fractions for p = 0 (number of elements), 2, 3, 5, 7, 10, and beside it the number of
-atoms of the formula unit. With `features="magpie"` the forest has the 132 statistics alone, as Song et al. had.
+atoms of the formula unit. Likeness to listed and to unlabelled formulas by exchange of elements is that of
+`novalith.represent.formula_likeness`, over the formulas trained on; none is compared with itself. The log-odds F of the
+boosted trees are moved to the odds of the forest, :math:`\sigma(F + \log (n_U / r n_+))`, so that all three mean the
+same. With `features="stoichiometry"` there is a forest on 139 numbers alone, with "magpie" on the 132 statistics, as
+Song et al. had.
 
 A formula has no dimension: a high score says that similar formulas are listed, and nothing about a structure.
 
@@ -25,7 +32,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from novalith.data.library import Library
 from novalith.errors import CapabilityError, CorruptDataError, InputError
+from novalith.materials import ELEMENTS
+from novalith.predict.boosted_trees import BoostedTrees, boosted_of_tensors, boosted_tensors, fit_boosted_trees
 from novalith.predict.forest import Forest
 from novalith.predict.positive_unlabelled import (
     BaggingSettings,
@@ -34,8 +44,11 @@ from novalith.predict.positive_unlabelled import (
     largest_prior,
     reached,
 )
+from novalith.propose.templates import mined_similarity
 from novalith.recipes.training import TrainingOrder, TrainingSummary, named_size
-from novalith.represent.composition_features import fractions_of, magpie_features, magpie_names
+from novalith.represent.composition_features import element_fractions, fractions_of, magpie_features, magpie_names
+from novalith.represent.formula_likeness import NAMES as LIKENESS_NAMES
+from novalith.represent.formula_likeness import FormulaLikeness
 from novalith.represent.formula_table import FormulaTable, element_keys, formula_keys, read_formulas
 from novalith.store.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 
@@ -50,7 +63,7 @@ BIBTEX = """@article{song2021computational,
 }"""
 WEIGHTS = Path(__file__).parent / "weights" / "two_dimensional.safetensors"
 
-FEATURES = ("stoichiometry", "magpie")
+FEATURES = ("likeness", "stoichiometry", "magpie")
 _NORMS = (2, 3, 5, 7, 10)
 STOICHIOMETRY_NAMES = ("number of elements", *(f"{p}-norm of the fractions" for p in _NORMS), "atoms of the formula")
 #: Thresholds of the published table, and 0.95, above which the review counts.
@@ -58,6 +71,8 @@ THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 #: Share of the chemical systems that no tree sees, for the figures of a training.
 HELD_OUT = 0.1
 _LEAF = 255
+#: Boosted trees of either kind and their leaves; beside a small forest there are six for each of its trees.
+N_BOOSTED, N_LEAVES = 300, 24
 
 
 @dataclass(frozen=True)
@@ -115,26 +130,84 @@ class HeldOutRates:
 
 
 @dataclass(frozen=True, eq=False)
-class TwoDimensionalClassifier:
-    """A forest with what it reads and how far it goes.
+class Trees:
+    """What gives the score.
 
     Attributes:
-        forest: of s.
-        settings: how it was trained.
-        n_positives: listed formulas that it has seen.
-        held_out: rates on chemical systems that it has not.
+        features: a member of `FEATURES`.
+        forest: of s_1.
+        boosted: of F, those that read likeness and those that do not; empty where the forest decides alone.
+        offset: what is added to F.
+        likeness: to the formulas trained on; None where it is not read.
     """
 
+    features: str
     forest: Forest
+    boosted: tuple[BoostedTrees, ...] = ()
+    offset: float = 0.0
+    likeness: FormulaLikeness | None = None
+
+    def scores(self, table: FormulaTable) -> Floats:
+        """(n,) s; NaN for a row with a problem."""
+        plain = formula_features(table, self.features)
+        seen = plain if self.likeness is None else np.concatenate([plain, self.likeness.features(table)], axis=1)
+        answers = [self.forest.predict(seen).value]
+        for trees, columns in zip(self.boosted, (seen, plain), strict=False):
+            odds = trees.scores(_with_fractions(columns, table)) + self.offset
+            answers.append(1 / (1 + np.exp(-odds)))
+        scores: Floats = np.mean(answers, axis=0)
+        scores[list(table.problems)] = np.nan
+        return scores
+
+
+@dataclass(frozen=True, eq=False)
+class TwoDimensionalClassifier:
+    """Trees with how they were grown and how far they go.
+
+    Attributes:
+        trees: of s.
+        settings: how they were trained.
+        n_positives: listed formulas that they have seen.
+        held_out: rates on chemical systems that they have not.
+    """
+
+    trees: Trees
     settings: ClassifierSettings
     n_positives: int
     held_out: HeldOutRates
 
     def scores(self, table: FormulaTable) -> Floats:
         """(n,) s; NaN for a row with a problem."""
-        scores = self.forest.predict(formula_features(table, self.settings.features)).value
-        scores[list(table.problems)] = np.nan
-        return scores
+        return self.trees.scores(table)
+
+
+def grow_trees(
+    positives: FormulaTable, unlabelled: FormulaTable, settings: ClassifierSettings, *, rng: np.random.Generator
+) -> Trees:
+    """Grow what the settings ask for on all rows of both tables, none of which has a problem.
+
+    Raises:
+        EmptyResultError: either table is empty.
+    """
+    x, u = (formula_features(table, settings.features) for table in (positives, unlabelled))
+    if settings.features != "likeness":
+        return Trees(settings.features, fit_positive_unlabelled(x, u, settings.forest, rng=rng))
+    similarity = mined_similarity(Library()).log_similarity
+    likeness = FormulaLikeness.of(positives, unlabelled, similarity)
+    seen = [np.concatenate([a, likeness.features(t)], axis=1) for a, t in ((x, positives), (u, unlabelled))]
+    forest = fit_positive_unlabelled(seen[0], seen[1], settings.forest, rng=rng)
+    labels = np.repeat([1, 0], [len(x), len(u)])
+    n_boosted = min(N_BOOSTED, 6 * settings.forest.n_trees)
+    boosted = []
+    for ours, others in (seen, (x, u)):
+        rows = np.concatenate([_with_fractions(ours, positives), _with_fractions(others, unlabelled)])
+        boosted.append(fit_boosted_trees(rows, labels, n_boosted, N_LEAVES, rng))
+    offset = float(np.log(len(u) / (settings.forest.ratio * len(x))))
+    return Trees(settings.features, forest, tuple(boosted), offset, likeness)
+
+
+def _with_fractions(columns: NDArray[np.float32], table: FormulaTable) -> NDArray[np.float32]:
+    return np.concatenate([columns, element_fractions(table, ELEMENTS)], axis=1)
 
 
 def formula_features(table: FormulaTable, features: str = FEATURES[0]) -> NDArray[np.float32]:
@@ -166,10 +239,9 @@ def train_classifier(
         raise InputError(
             f"{len(positives)} listed and {len(unlabelled)} unlabelled formulas are too few to train on and to check."
         )
-    x, u = (formula_features(table, settings.features) for table in (positives, unlabelled))
-    forest = fit_positive_unlabelled(x[~held], u[~held_u], settings.forest, rng=rng)
-    rates = HeldOutRates.of(forest.predict(x[held]).value, forest.predict(u[held_u]).value)
-    return TwoDimensionalClassifier(forest, settings, int((~held).sum()), rates)
+    trees = grow_trees(positives.select(~held), unlabelled.select(~held_u), settings, rng=rng)
+    rates = HeldOutRates.of(trees.scores(positives.select(held)), trees.scores(unlabelled.select(held_u)))
+    return TwoDimensionalClassifier(trees, settings, int((~held).sum()), rates)
 
 
 def without_listed(table: FormulaTable, listed: FormulaTable) -> FormulaTable:
@@ -197,8 +269,15 @@ def _held_out(tables: list[FormulaTable], rng: np.random.Generator) -> list[NDAr
 
 
 def save_classifier(classifier: TwoDimensionalClassifier, path: Path) -> None:
-    """Write a classifier as a checkpoint, seven bytes a node."""
+    """Write a classifier as a checkpoint, seven bytes a node of the forest."""
+    trees = classifier.trees
+    tensors = _packed(trees.forest)
+    for number, boosted in enumerate(trees.boosted):
+        tensors |= boosted_tensors(boosted, f"boosted{number}")
+    if trees.likeness is not None:
+        tensors |= trees.likeness.tensors("likeness")
     config = {
+        "offset": trees.offset,
         "settings": asdict(classifier.settings),
         "n_positives": classifier.n_positives,
         "held_out": asdict(classifier.held_out),
@@ -206,7 +285,9 @@ def save_classifier(classifier: TwoDimensionalClassifier, path: Path) -> None:
     names = list(magpie_names())
     if classifier.settings.features != "magpie":
         names += list(STOICHIOMETRY_NAMES)
-    save_checkpoint(Checkpoint(KIND, _packed(classifier.forest), config, {"features": names}), path)
+    if trees.likeness is not None:
+        names += list(LIKENESS_NAMES)
+    save_checkpoint(Checkpoint(KIND, tensors, config, {"features": names}), path)
 
 
 def load_classifier(path: Path) -> TwoDimensionalClassifier:
@@ -222,8 +303,13 @@ def load_classifier(path: Path) -> TwoDimensionalClassifier:
         settings = dict(config["settings"])
         settings["forest"] = BaggingSettings(**settings["forest"])
         held: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in config["held_out"].items()}
+        trees = Trees(settings["features"], _unpacked(stored.tensors))
+        if settings["features"] == "likeness":
+            boosted = tuple(boosted_of_tensors(stored.tensors, f"boosted{number}") for number in range(2))
+            likeness = FormulaLikeness.of_tensors(stored.tensors, "likeness")
+            trees = replace(trees, boosted=boosted, likeness=likeness, offset=float(config["offset"]))
         return TwoDimensionalClassifier(
-            _unpacked(stored.tensors), ClassifierSettings(**settings), config["n_positives"], HeldOutRates(**held)
+            trees, ClassifierSettings(**settings), config["n_positives"], HeldOutRates(**held)
         )
     except (KeyError, TypeError) as error:
         raise CorruptDataError(f"{path} is no classifier of formulas ({error}). Train or copy it again.") from None
@@ -270,9 +356,8 @@ def train_from_file(order: TrainingOrder) -> TrainingSummary:
     """`novalith train two-dimensional --data FILE`: the formulas of the file are the positives.
 
     Unlabelled are the formulas of the bundled table of the Materials Project that the file does not hold. Options:
-    features = stoichiometry | magpie; trees = 8 | 50 | 100 | 200 | 500.
+    features = likeness | stoichiometry | magpie; trees = 8 | 50 | 100 | 200 | 500.
     """
-    from novalith.data.library import Library
     from novalith.data.training_table import read_training_table
 
     if order.data is None:
