@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from novalith.data.door_cif import read_cif
 from novalith.data.hidden import Hidden
 from novalith.data.library import Library
 from novalith.materials import Crystal, Gene, PhaseField
@@ -330,11 +331,14 @@ def known_crystals(data: Path | None) -> list[Known]:
 
 def _of_table(path: Path) -> list[tuple[str, Crystal]]:
     from pyarrow import parquet
-    from pymatgen.core import Structure
 
     columns = ["material_id", "cif"]
     rows = parquet.read_table(path, columns=columns, filters=[("chemsys", "=", FIELD.name)]).to_pylist()
-    return [(row["material_id"], Crystal.from_structure(Structure.from_str(row["cif"], fmt="cif"))) for row in rows]
+    found = [
+        (row["material_id"], piece.outcome) for row in rows for piece in read_cif(row["cif"], path.name, MAX_SITES)
+    ]
+    # What has more sites, or is disordered, is outside of the limits as well.
+    return [(id_, crystal) for id_, crystal in found if isinstance(crystal, Crystal)]
 
 
 def rediscovery_records(
