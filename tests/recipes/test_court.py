@@ -12,7 +12,9 @@ from novalith.data.library import Library
 from novalith.errors import EmptyResultError, InputError, UnknownNameError
 from novalith.materials import Composition, Crystal, Verdict
 from novalith.recipes.court import N_BINS, SIZES, Bins, Court
+from novalith.recipes.court_bench import _judged
 from novalith.recipes.court_families import family_named, kind_of
+from novalith.recipes.court_guide import EnergyGuide
 from novalith.recipes.court_images import (
     UNITS,
     ElementClasses,
@@ -245,6 +247,45 @@ def test_draws_for_an_energy_lie_between_crystals_of_its_bin():
             np.linalg.norm(code - a) + np.linalg.norm(code - b) - np.linalg.norm(a - b) for a in lowest for b in lowest
         ]
         assert min(way) == pytest.approx(0.0, abs=1e-4)
+
+
+def test_the_guide_knows_energies_between_its_anchors():
+    rng = np.random.default_rng(0)
+    w = rng.standard_normal((400, 3))
+    energies = w[:, 0] + 0.5 * w[:, 1] ** 2
+    guide = EnergyGuide.of(w, np.array([4.0, 4.0, 0.1]), energies)
+    new = 0.7 * rng.standard_normal((50, 3))
+    assert np.abs(guide.energies(new) - new[:, 0] - 0.5 * new[:, 1] ** 2).mean() < 0.1
+
+
+def test_of_eight_codes_the_one_with_the_nearest_guess_is_drawn():
+    model = tiny()
+    asked = SampleRequest(targets={"formation_energy": -2.5})
+    codes = model.draw_codes(30, asked, rng=np.random.default_rng(0))
+    condition = model.bins.condition(np.full(30, -2.5))
+    guessed = model._guide.energies(model.autoencoder.coefficients(codes, condition))
+    training = np.sort(model.training_labels["formation_energy"])
+    assert np.abs(guessed + 2.5).mean() < np.abs(training[:3] + 2.5).mean() + 0.15
+
+
+class Scale:
+    """A judge that says -1 eV/atom of every crystal."""
+
+    near_share = 1.0
+
+    def energy(self, crystal):
+        return -1.0 + 0 * crystal.n_atoms
+
+
+def test_shares_count_failures_among_the_draws():
+    salt, crowded = caesium_chloride(4.1, "Cs", "Cl"), caesium_chloride(1.5, "Cs", "Cl")
+    alloy = caesium_chloride(3.0, "Cs", "Na")
+    products = [salt, crowded, Verdict(False, "empty", "nothing"), alloy]
+    energies, row = _judged(tiny(), products, np.array([-1.1, -1.0, -1.0, 0.0]), Scale())
+    assert np.isnan(energies).tolist() == [False, True, True, False]
+    assert row["decoded and of the family, %"] == 75
+    assert row["distances, %"] == 50
+    assert row["distances and charge, %"] == row["within 0.2 eV/atom, %"] == 25
 
 
 def test_figures_count_every_crystal():

@@ -149,13 +149,22 @@ class PrincipalVae(Generator):
 
     def decode(self, codes: NDArray[np.floating[Any]], condition: Floats | None = None) -> Floats:
         """(n, k) codes -> (n, d)."""
+        scaled = (self.coefficients(codes, condition) * self._deviations).astype(np.float32)
+        return np.asarray(self._mean + scaled @ self._basis, dtype=np.float32)
+
+    def coefficients(self, codes: NDArray[np.floating[Any]], condition: Floats | None = None) -> Floats:
+        """(n, k) codes -> the principal coefficients w' that they decode to, of variance 1 over the training data."""
         import torch
 
         with torch.no_grad():
             z = torch.from_numpy(np.ascontiguousarray(codes, dtype=np.float32))
-            w = self._decode(z, self._given(condition, len(codes))).numpy()
-        decoded: Floats = self._mean + (w * self._deviations) @ self._basis
-        return decoded
+            w: Floats = self._decode(z, self._given(condition, len(codes))).numpy()
+        return w
+
+    @property
+    def deviations(self) -> Floats:
+        """(k,) standard deviation of the training data along each component."""
+        return self._deviations
 
     def sample(self, n: int, condition: Floats | None = None, *, rng: np.random.Generator) -> Floats:
         """Decode (n, k) draws from the prior."""

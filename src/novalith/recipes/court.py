@@ -7,9 +7,10 @@
 
 The ten bins are quantiles of the training energies; a row of zeros stands for "unknown", which a share of the training
 crystals is given, so that crystals without an energy can be encoded. A draw for an energy lies on the way between the
-codes of two training crystals of its bin, up to half way from the first; a draw around a base crystal moves from its
-code by `spread` standard deviations of the codes (the paper's variance around a base compound). Every family is cubic,
-so that the cell is its edge; sites are moved onto the symmetry that spglib finds within 0.1 Å.
+codes of two training crystals of its bin, up to half way from the first; of eight such codes the one counts whose
+energy, guessed from the training crystals (`novalith.recipes.court_guide`), is nearest. A draw around a base crystal
+moves from its code by `spread` standard deviations of the codes (the paper's variance around a base compound). Every
+family is cubic, so that the cell is its edge; sites are moved onto the symmetry that spglib finds within 0.1 Å.
 
 Court, Yildirim, Jain and Cole, J. Chem. Inf. Model. 60, 4518 (2020); Hou et al., WACV (2017) for the perceptual loss.
 """
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -28,6 +30,7 @@ from novalith.errors import InputError
 from novalith.generate.principal_vae import PrincipalVae, PrincipalVaeSettings
 from novalith.materials import Crystal, Verdict
 from novalith.recipes.court_families import family_named
+from novalith.recipes.court_guide import EnergyGuide
 from novalith.recipes.court_images import BEND, ElementClasses, edge_of, flat, image_of, unflat
 from novalith.recipes.court_segmentation import SegmentationSettings, build, segmented
 from novalith.recipes.crystal_models import (
@@ -61,6 +64,8 @@ Floats = NDArray[np.float32]
 N_BINS = 10
 #: Draws lie up to so far on the way from one training crystal to another.
 FARTHEST = 0.5
+#: Codes whose energy is guessed for one draw.
+GUESSED = 8
 #: Images decoded and read at a time.
 AT_ONCE = 16
 
@@ -246,13 +251,25 @@ class Court(CrystalModel):
         if request.around is not None:
             return codes_around(self, request, n, rng=rng)
         codes = np.asarray(self.training_codes, dtype=np.float32)
-        rows = np.arange(len(codes))
+        rows, guessed = np.arange(len(codes)), 1
         if TARGET in request.targets:
             wanted = self.bins.of_energy(np.array([request.targets[TARGET]]))[0]
             rows = np.flatnonzero(self.bins.of_energy(np.asarray(self.training_labels[TARGET])) == wanted)
-        way = rng.uniform(0.0, FARTHEST, (n, 1)).astype(np.float32)
-        drawn: Floats = (1 - way) * codes[rng.choice(rows, n)] + way * codes[rng.choice(rows, n)]
-        return drawn
+            guessed = GUESSED
+        way = rng.uniform(0.0, FARTHEST, (guessed * n, 1)).astype(np.float32)
+        drawn: Floats = (1 - way) * codes[rng.choice(rows, len(way))] + way * codes[rng.choice(rows, len(way))]
+        if guessed == 1:
+            return drawn
+        asked = float(request.targets[TARGET])
+        w = self.autoencoder.coefficients(drawn, self.bins.condition(np.full(len(drawn), asked)))
+        off = np.abs(self._guide.energies(w) - asked).reshape(n, guessed)
+        return drawn.reshape(n, guessed, -1)[np.arange(n), off.argmin(axis=1)]
+
+    @cached_property
+    def _guide(self) -> EnergyGuide:
+        energies = np.asarray(self.training_labels[TARGET])
+        w = self.autoencoder.coefficients(self.training_codes, self.bins.condition(energies))
+        return EnergyGuide.of(w, self.autoencoder.deviations, energies)
 
     def _kept(self, product: Crystal | Verdict) -> Crystal | Verdict:
         if isinstance(product, Verdict):
@@ -267,7 +284,7 @@ class Court(CrystalModel):
         raw = self.decoded(codes, energies)
         return [
             CodeImages(name, np.asarray(BEND * np.expm1(np.clip(raw[:, k], 0.0, 20.0)), dtype=np.float32))
-            for k, name in enumerate(("density", "columns"))
+            for k, name in enumerate(("density (e/Å³)", "columns (1/Å³)"))
         ]
 
     def save(self, path: Path, *, precision: str = "float32") -> None:

@@ -7,11 +7,12 @@ seen: formation energy of the cell as drawn, on the scale of the Materials Proje
 on another scale (RPBE); the median difference of judge and label over training crystals is taken off, and how many of
 these crystals the judge itself finds within 0.2 eV/atom of their label is the most that any model could reach.
 
-Models are kept in a folder and not trained again.
+Models and figures are kept in a folder and not made again.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ from novalith.screen.charge import ChargeBalance
 from novalith.screen.distances import Distances
 from novalith.stability.references import formation_energy
 from novalith.stability.table import TABLE_REFERENCES
+from novalith.store.files import write_atomic
 
 #: Family -> table of the public data with its crystals.
 TABLES = {"perovskite": "perov5.parquet", "heusler": "mp_structures.parquet", "alloy": "mp_structures.parquet"}
@@ -50,30 +52,41 @@ Tell = Callable[[str], None]
 
 
 def tables(bench: VoxelBench, tell: Tell) -> list[Table]:
-    """Reconstruction of every family, the protocol of Perov-5, and sampling for energies."""
-    back, asked, properties = [], [], []
-    for name in TABLES:
-        path = None if bench.data is None else existing(bench.data / TABLES[name])
-        model = _model(bench, name, path, tell)
-        whole = gather(path, family_named(name), Library(), DensityCoordinates(), bundled=True)
-        test = whole.select(np.flatnonzero(held_out(whole.crystals)))
-        sizes = {"trained on": len(model.training_formulas)}
-        tell(f"{name}: {len(test.crystals)} crystals of systems held out")
-        for exact in (True, False):
-            through = "segmentation alone" if exact else "autoencoder and segmentation"
-            back += [
-                {"through": through} | sizes | row
-                for row in reconstruction_records(model, test, exact=exact)
-            ]  # fmt: skip
-        tell(f"{name}: sampling")
-        asked += [sizes | row for row in sampling_records(model, whole, bench.n, seed=bench.seed)]
-        properties += property_records(model, bench.seed)
+    """Reconstruction of every family, sampling for energies, and the properties of some draws."""
+    parts = [family_records(bench, name, tell) for name in TABLES]
     budget = f"size {bench.size}, seed {bench.seed}"
-    return [
-        table_of_records(f"Court, crystals of chemical systems held out, energy unknown ({budget})", back),
-        table_of_records(f"Court, {bench.n} draws for energies and {bench.n} for none ({budget})", asked),
-        table_of_records("Court, properties of draws by the graph network (*: outside of what it saw)", properties),
-    ]
+    titles = {
+        "back": f"Court, crystals of chemical systems held out, energy unknown ({budget})",
+        "asked": f"Court, {bench.n} draws for energies and {bench.n} for none ({budget})",
+        "properties": "Court, properties of draws by the graph network (*: outside of what it saw)",
+    }
+    return [table_of_records(title, [row for part in parts for row in part[key]]) for key, title in titles.items()]
+
+
+def family_records(bench: VoxelBench, name: str, tell: Tell) -> dict[str, list[dict[str, Any]]]:
+    """The rows of one family, read from the folder where they are kept."""
+    done = bench.keep / f"court-{name}-{bench.size}-{bench.n}-{bench.seed}.json"
+    if done.exists():
+        kept: dict[str, list[dict[str, Any]]] = json.loads(done.read_text(encoding="utf-8"))
+        return kept
+    path = None if bench.data is None else existing(bench.data / TABLES[name])
+    model = _model(bench, name, path, tell)
+    whole = gather(path, family_named(name), Library(), DensityCoordinates(), bundled=True)
+    test = whole.select(np.flatnonzero(held_out(whole.crystals)))
+    sizes = {"trained on": len(model.training_formulas)}
+    tell(f"{name}: {len(test.crystals)} crystals of systems held out")
+    rows = {
+        through: reconstruction_records(model, test, exact=exact)
+        for through, exact in (("segmentation alone", True), ("autoencoder and segmentation", False))
+    }
+    tell(f"{name}: sampling")
+    found = {
+        "back": [{"through": through} | sizes | row for through, part in rows.items() for row in part],
+        "asked": [sizes | row for row in sampling_records(model, whole, bench.n, seed=bench.seed)],
+        "properties": property_records(model, bench.seed),
+    }
+    write_atomic(done, json.dumps(found, indent=1).encode())
+    return found
 
 
 def _model(bench: VoxelBench, name: str, data: Path | None, tell: Tell) -> Court:
