@@ -38,7 +38,8 @@ def draw_latent(bench: VoxelBench, folder: Path) -> list[Path]:
     drawn = []
     for name, model in kept_models(bench.keep):
         rows, points = latent_map(model, rng=np.random.default_rng(bench.seed))
-        title = f"{len(rows)} training crystals of {model.name}: t-SNE of their codes"
+        kind = f"{model.name} ({', '.join(model.families)})" if model.families else model.name
+        title = f"Codes of {len(rows)} training crystals of {kind}"
         drawn.append(folder / f"latent_map_{name}.svg")
         label = "formation energy (eV/atom)"
         draw_latent_map(points, model.training_labels["formation_energy"][rows], label, title, drawn[-1])
