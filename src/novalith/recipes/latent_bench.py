@@ -1,8 +1,9 @@
 """The figures on the latent space of every model that the bench keeps: ways, neighbourhoods, and the search.
 
-Every share is one of all codes that were decoded. *Valid* crystals pass the screens of cells and distances. The search
-and the random draws it is held against decode equally many codes and are judged by the same predictor, which no model
-was trained with.
+Every share is one of all codes that were decoded. A model with a condition is told the energy of the training crystal
+that a code comes from, or the mean of two in the proportion of the way. *Valid* crystals pass the screens of cells and
+distances. The search and the random draws it is held against decode equally many codes and are judged by the same
+predictor, which no model was trained with.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from novalith.errors import EmptyResultError, InputError
 from novalith.materials import Crystal, Verdict
@@ -74,8 +76,8 @@ def effort(n: int) -> SearchSettings:
 
 def way_records(name: str, model: CrystalModel, n: int, *, rng: np.random.Generator) -> list[dict[str, Any]]:
     """Shares that decode at the ends and between them, over `n` ways."""
-    codes = np.concatenate([_random_way(model, rng=rng) for _ in range(n)])
-    outcomes = model.decode(codes, SampleRequest())
+    ways = [_random_way(model, rng=rng) for _ in range(n)]
+    outcomes = [outcome for codes, energies in ways for outcome in _decoded(model, codes, energies)]
     inner = np.tile([0.0 < t < 1.0 for t in SHARES], n)
     records = []
     for where, chosen in (("at the ends", ~inner), ("between", inner)):
@@ -84,17 +86,28 @@ def way_records(name: str, model: CrystalModel, n: int, *, rng: np.random.Genera
     return records
 
 
-def _random_way(model: CrystalModel, *, rng: np.random.Generator) -> Floats:
+def _random_way(model: CrystalModel, *, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """Codes between two training crystals, and the energies between theirs."""
     rows = rng.choice(len(model.training_codes), 2, replace=False)
     a, b = np.asarray(model.training_codes[rows], dtype=np.float32)
-    return spherical(a, b, SHARES, centre(model))
+    first, last = (float(e) for e in model.training_labels[GOAL.target][rows])
+    energies = np.array([(1 - t) * first + t * last for t in SHARES], dtype=np.float32)
+    return spherical(a, b, SHARES, centre(model)), energies
+
+
+def _decoded(model: CrystalModel, codes: Floats, energies: NDArray[np.floating[Any]]) -> list[Crystal | Verdict]:
+    """What codes decode to, each told its own energy where the model has such a condition."""
+    if GOAL.target not in model.targets:
+        return model.decode(codes, SampleRequest())
+    requests = (SampleRequest(targets={GOAL.target: float(energy)}) for energy in energies)
+    return [model.decode(code[None], request)[0] for code, request in zip(codes, requests, strict=True)]
 
 
 def richest_way(model: CrystalModel, *, rng: np.random.Generator) -> Way:
     """Of some ways between training crystals, the one with the most valid crystals, and of those the most formulas."""
     ways = []
     for _ in range(WAYS_TRIED):
-        codes = _random_way(model, rng=rng)
+        codes, _ = _random_way(model, rng=rng)  # the images of a strip have one condition
         ways.append(Way(SHARES, codes, tuple(model.decode(codes, SampleRequest()))))
     return max(ways, key=_richness)
 
@@ -113,7 +126,8 @@ def neighbourhood_records(name: str, model: CrystalModel, n: int, *, rng: np.ran
         rows = rng.integers(len(model.training_codes), size=n)
         base = np.asarray(model.training_codes[rows], dtype=np.float32)
         noise = rng.standard_normal(base.shape).astype(np.float32)
-        outcomes = model.decode(base + np.float32(spread) * scale * noise, SampleRequest())
+        codes = base + np.float32(spread) * scale * noise
+        outcomes = _decoded(model, codes, model.training_labels[GOAL.target][rows])
         pairs = [
             (o.composition.formula, model.training_formulas[r])
             for o, r in zip(outcomes, rows, strict=True)
