@@ -87,14 +87,29 @@ def test_a_segmenter_learns_which_voxels_are_high():
         segmenter.probabilities(images[:, 0])
 
 
-def test_an_untrained_head_reads_a_lone_height_as_its_atomic_number():
+def gaussian(number, centre):
+    axis = (np.arange(24) + 0.5) / 3
+    waves = [np.exp(-((axis - x) ** 2) / 2) for x in centre]
+    density = number * (2 * np.pi) ** -1.5 * np.einsum("i,j,k", *waves)
+    return torch.tensor(density, dtype=torch.float32)[None, None]
+
+
+@pytest.mark.parametrize("number", [1, 8, 26, 79])
+def test_an_untrained_head_reads_a_lone_atom_by_its_height(number):
     torch.manual_seed(0)
     model = VoxelClassifier(UnetSize("unet", (4, 8), 4, 1), 97).eval()
-    numbers = torch.tensor([1.0, 8.0, 26.0, 79.0])
-    density = torch.zeros(1, 1, 8, 8, 8)
-    density[0, 0, 0, 0, :4] = numbers * (2 * torch.pi) ** -1.5
+    middle = torch.tensor([[12 * 24**2 + 12 * 24 + 12]])
     with torch.no_grad():
         torch.nn.init.zeros_(model.head.weight)
         torch.nn.init.zeros_(model.head.bias)
-        logits = model(density, torch.arange(4)[None])[0, :, 1:]
-    assert (1 + logits.argmax(dim=1)).tolist() == numbers.int().tolist()
+        logits = model(gaussian(number, [12.5 / 3] * 3), middle)[0, 0, 1:]
+    assert 1 + int(logits.argmax()) == number
+
+
+def test_sharpening_sets_atoms_apart_that_the_density_runs_together():
+    model = VoxelClassifier(UnetSize("unet", (4, 8), 4, 1), 5)
+    pair = gaussian(20, [12.5 / 3, 12.5 / 3, 9.5 / 3]) + gaussian(20, [12.5 / 3, 12.5 / 3, 15.5 / 3])  # 2 Å apart
+    blurred, sharp = pair[0, 0, 12, 12], model.sharpened(pair)[0, 0, 12, 12] / model.unit_height(24)
+    assert blurred[12] > blurred[9]  # one maximum, between the two
+    assert sharp[12] < 0.95 * sharp[9]  # two
+    assert sharp[9] == pytest.approx(20, rel=0.1)

@@ -1,14 +1,16 @@
 """Which element a voxel belongs to: the 3D U-shaped networks of MONAI, with a head that knows what a height means.
 
-    f        = U(rho, log(1 + rho / 0.05))          rho (b, 1, n, n, n) -> f (b, features, n, n, n)
-    log z    = log(rho / g0) + c(f)                 g0 = (2 pi s^2)^(-3/2): the height of one electron, s = 1 Å
+    r        = sharpened rho:  F r = G / (G^2 + 1e-3) F rho,   G = exp(-k^2 s^2 / 2)
+    f        = U(rho, log(1 + rho / 0.05), r, log(1 + r / 0.2))   rho (b, 1, n, n, n) -> f (b, features, n, n, n)
+    log z    = log(r / r0) + c(f)                       r0: the height in r of one electron
     logit_0  = w_0 f,   logit_Z = w_Z f - exp(q(f)) (log z - log Z)^2 / 2       c, q, w linear in f
 
 U is one of MONAI's networks: `unet` (residual units), `attention` (gates on the skip connections, Oktay et al. 2018,
-which Hoffmann et al. use) or `basic`. The head is ours: at an atom that stands alone the density is Z g0, and U has but
-to learn the correction c for the neighbours and for the distance from the atom, and how far to trust it, q. Without it
-neighbours in the periodic table, whose heights differ by one part in a hundred, are told apart only after very long
-training. The linear part w is what is left of chemistry: which elements keep company.
+which Hoffmann et al. use) or `basic`. What stands around it is ours, and makes up for short training. Every atom of
+the image is a Gaussian of the one width s, so that Wiener's filter undoes the blur as far as noise allows: r shows
+atoms apart that rho runs into one another. At an atom that stands alone r is Z r0; U has but to learn the correction
+c for the distance from the atom and for what neighbours are left, and how far to trust it, q. The linear part w is
+what is left of chemistry: which elements keep company.
 
 Norms are over the batch, never over one image: an image that is divided by its own deviation no longer says how many
 electrons an atom has. Images whose edge is no multiple of the coarsest voxel are padded with zeros and cut back.
@@ -18,7 +20,6 @@ MONAI Consortium, arXiv:2211.02701 (2022); Ronneberger, Fischer and Brox (2015);
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,14 +32,18 @@ from novalith.errors import InputError, MissingExtraError, UnknownNameError
 NETWORKS = ("unet", "attention", "basic")
 #: Density (electrons/Å3) at which the logarithm bends: the peak of a lone hydrogen atom of width 1 Å, about 0.06.
 BEND = 0.05
-#: Height of a Gaussian of width 1 Å that holds one electron, electrons/Å3.
-UNIT_HEIGHT = (2 * math.pi) ** -1.5
-#: Densities below this are taken for it: an image that was decoded may be zero or less.
-LEAST_DENSITY = 1e-3
+#: Wiener's constant: the filter amplifies no frequency more than 1 / (2 sqrt(1e-3)) = 16 times.
+NOISE = 1e-3
+#: Voxels of margin, filled with the values of the faces, in which the filter's echo of the faces dies away.
+MARGIN = 8
+#: Sharpened heights below a tenth of one electron's are taken for that: an echo may be zero or less.
+LEAST_ELECTRONS = 0.1
 #: q starts here, and stays within these: deviations of log z from 1 down to 1 in 400.
-START_TRUST, TRUST_LIMITS = 4.0, (0.0, 12.0)
+START_TRUST, TRUST_LIMITS = 2.0, (0.0, 12.0)
 #: The logarithm and the density itself are brought to about 1 by these.
 LOG_SCALE, DENSITY_SCALE = 3.0, 2.0
+#: The same for the sharpened density, whose peaks are four times as high.
+SHARP_BEND, SHARP_SCALE = 0.2, 8.0
 
 
 @dataclass(frozen=True)
@@ -50,12 +55,14 @@ class UnetSize:
         channels: at full (for `unet`: half) resolution and at each coarser step; two or more.
         n_features: channels that the head reads at full resolution.
         n_residual: residual units a step, `unet` only.
+        width_in_voxels: width s of the Gaussians that the images are made of.
     """
 
     network: str = "unet"
     channels: tuple[int, ...] = (64, 128, 256)
     n_features: int = 32
     n_residual: int = 1
+    width_in_voxels: float = 3.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "channels", tuple(self.channels))
@@ -112,7 +119,7 @@ class VoxelClassifier(nn.Module):  # type: ignore[misc]
     def __init__(self, size: UnetSize, n_classes: int) -> None:
         super().__init__()
         self.size = size
-        self.body = monai_network(size, 2)
+        self.body = monai_network(size, 4)
         self.head = nn.Linear(size.n_features, n_classes)
         self.height = nn.Linear(size.n_features, 2)
         nn.init.zeros_(self.height.weight)
@@ -124,23 +131,49 @@ class VoxelClassifier(nn.Module):  # type: ignore[misc]
         n, coarse = density.shape[-1], self.size.coarsest
         padding = -n % coarse
         before, after = padding // 2, padding - padding // 2
-        clean = density.clamp_min(0.0)
-        image = torch.cat([clean / DENSITY_SCALE, (1 + clean / BEND).log() / LOG_SCALE], dim=1)
+        clean, sharp = density.clamp_min(0.0), self.sharpened(density).clamp_min(0.0)
+        logs = [(1 + clean / BEND).log() / LOG_SCALE, (1 + sharp / SHARP_BEND).log() / LOG_SCALE]
+        image = torch.cat([clean / DENSITY_SCALE, sharp / SHARP_SCALE, *logs], dim=1)
         padded = functional.pad(image, (before, after) * 3).contiguous(memory_format=torch.channels_last_3d)
         found = self.body(padded)[..., before : before + n, before : before + n, before : before + n]
         return found.permute(0, 2, 3, 4, 1).flatten(1, 3)
 
+    def sharpened(self, density: Tensor) -> Tensor:
+        """(b, 1, n, n, n) -> the same shape, Gaussians narrowed as far as `NOISE` lets them."""
+        n = density.shape[-1]
+        size = (n + 2 * MARGIN,) * 3
+        response = self._response(size[0], density.device)
+        with torch.autocast(density.device.type, enabled=False):
+            padded = functional.pad(density.float(), (MARGIN,) * 6, mode="replicate")
+            waves = torch.fft.rfftn(padded, dim=(2, 3, 4)) * response / (response**2 + NOISE)
+            found: Tensor = torch.fft.irfftn(waves, s=size, dim=(2, 3, 4))
+        return found[..., MARGIN:-MARGIN, MARGIN:-MARGIN, MARGIN:-MARGIN]
+
+    def unit_height(self, n: int) -> float:
+        """r0: height in the sharpened image of an atom of one electron, n voxels an edge, s = 1 Å."""
+        size = n + 2 * MARGIN
+        g = self._response(size, torch.device("cpu"), whole=True) ** 2
+        return float((g / (g + NOISE)).mean()) * self.size.width_in_voxels**3
+
+    def _response(self, size: int, device: torch.device, *, whole: bool = False) -> Tensor:
+        """G on the frequencies of a real Fourier transform, or on all of them."""
+        k = 2 * torch.pi * torch.fft.fftfreq(size, device=device) * self.size.width_in_voxels
+        last = k if whole else 2 * torch.pi * torch.fft.rfftfreq(size, device=device) * self.size.width_in_voxels
+        squares = (k**2)[:, None, None] + (k**2)[None, :, None] + (last**2)[None, None, :]
+        response: Tensor = (-squares / 2).exp()
+        return response
+
     def forward(self, density: Tensor, voxels: Tensor | None = None) -> Tensor:
         """(b, 1, n, n, n) -> logits (b, voxels, classes), at all voxels or at the (b, k) numbered ones."""
-        found, rho = self.features(density), density.flatten(1)
+        found, sharp = self.features(density), self.sharpened(density).flatten(1)
         if voxels is not None:
             found = found.gather(1, voxels[..., None].expand(-1, -1, found.shape[-1]))
-            rho = rho.gather(1, voxels)
+            sharp = sharp.gather(1, voxels)
         # In full precision: heights of neighbours in the periodic table differ by less than half a precision resolves.
         with torch.autocast(density.device.type, enabled=False):
             f = functional.leaky_relu(found.float())
             correction, trust = self.height(f).unbind(dim=-1)
-            log_z = (rho.float().clamp_min(LEAST_DENSITY) / UNIT_HEIGHT).log() + correction
+            log_z = (sharp / self.unit_height(density.shape[-1])).clamp_min(LEAST_ELECTRONS).log() + correction
             apart = log_z[..., None] - self.log_numbers
             trusted = (trust + START_TRUST).clamp(*TRUST_LIMITS).exp()
             logits: Tensor = self.head(f)

@@ -113,7 +113,7 @@ _CLASSES = HEAVIEST + 1
 SIZES = {
     "tiny": HoffmannSettings(
         ImageAutoencoderSettings(n=16, widths=(8, 16), n_latent=8, beta=0.1, n_epochs=2, batch_size=8),
-        SegmenterSettings(UnetSize("unet", (8, 16), 8, 1), _CLASSES, 256, 2, 8, precision="float32"),
+        SegmenterSettings(UnetSize("unet", (8, 16), 8, 1, 2.0), _CLASSES, 256, 2, 8, precision="float32"),
         voxel_a=0.5, max_edge_a=6.5, max_atoms=10,
     ),
     "default": HoffmannSettings(
