@@ -191,7 +191,8 @@ def _judged(
         [judge.energy(c) if ok and isinstance(c, Crystal) else np.nan for c, ok in zip(products, sound, strict=True)]
     )
     near = np.abs(energies - asked) <= NEAR_EV
-    new = [c.composition.formula not in set(model.training_formulas) for c in decoded]
+    known = set(model.training_formulas)
+    new = [c.composition.formula not in known for c in decoded]
     n = max(len(products), 1)
     return energies, {
         "draws": len(products),
@@ -200,6 +201,7 @@ def _judged(
         "distances and charge, %": 100 * sum(balanced) / n,
         f"within {NEAR_EV:g} eV/atom, %": 100 * float(near.sum()) / n,
         f"valid and within {NEAR_EV:g} eV/atom, %": 100 * float((near & np.array(balanced)).sum()) / n,
+        "different formulas, % of decoded": 100 * len({c.composition.formula for c in decoded}) / max(len(decoded), 1),
         "formula not in training, % of decoded": 100 * sum(new) / max(len(decoded), 1),
     }
 
