@@ -84,6 +84,7 @@ class GraphRows:
         targets: t names, in the order of `LEARNED`.
         values: (n, t) in the units of the targets, NaN where missing.
         systems: (n,) chemical systems ("Cl-Na").
+        sources: (n,) names of the files.
         set_aside: place -> why a row was left out.
     """
 
@@ -91,6 +92,7 @@ class GraphRows:
     targets: tuple[str, ...]
     values: Floats
     systems: NDArray[np.str_]
+    sources: NDArray[np.str_]
     set_aside: Mapping[str, str]
 
     def __len__(self) -> int:
@@ -101,7 +103,8 @@ class GraphRows:
         values = self.values[rows]
         held = np.flatnonzero(np.isfinite(values).any(axis=0))
         targets = tuple(self.targets[t] for t in held)
-        return GraphRows(self.table.select(rows), targets, values[:, held], self.systems[rows], self.set_aside)
+        systems, sources = self.systems[rows], self.sources[rows]
+        return GraphRows(self.table.select(rows), targets, values[:, held], systems, sources, self.set_aside)
 
 
 def rows_of(structures: StructureTable, tolerance_a: float | None = MERGE_TOLERANCE_A) -> GraphRows:
@@ -130,7 +133,8 @@ def rows_of(structures: StructureTable, tolerance_a: float | None = MERGE_TOLERA
     if not targets:
         raise InputError(f"No target has {MIN_ROWS} numbers; give more rows with {', '.join(LEARNED)}.")
     systems = np.array([str(structures.crystals[i].composition.field) for i in kept])
-    return GraphRows(table, targets, np.stack([values[t] for t in targets], axis=1), systems, set_aside)
+    sources = np.array([structures.sources[i] for i in kept])
+    return GraphRows(table, targets, np.stack([values[t] for t in targets], axis=1), systems, sources, set_aside)
 
 
 @dataclass(frozen=True, eq=False)

@@ -206,28 +206,31 @@ def error_table(
     """Errors of the network, of the forest and of the training mean on the rows that have a truth."""
     records = []
     for i, name in enumerate(held.targets):
-        truth = held.values[:, i]
-        mean = float(np.nanmean(training.values[:, training.targets.index(name)]))
-        kinds = [("log10 ", np.log10), ("", None)] if name in ("bulk_modulus", "shear_modulus") else [("", None)]
-        for prefix, change in kinds:
-            keep = np.isfinite(truth) & np.isfinite(said.value[name]) & ((truth > 0) | (change is None))
-            label, unit = prefix + name, TARGETS[name].unit
-            value, forest = said.value[name], rivals.get(name)
-            if name == "band_gap":
-                keep &= truth > NO_GAP_EV
-                label, value = "band_gap, size where there is one", said.gap
-            error = _errors(value, truth, keep, change)
-            rival = None if forest is None else _errors(forest, truth, keep, change)
+        truth, mean = held.values[:, i], float(np.nanmean(training.values[:, training.targets.index(name)]))
+        value, forest = said.value[name], rivals.get(name)
+        known = np.isfinite(truth) & np.isfinite(value)
+        label, unit = name, TARGETS[name].unit
+        if name == "band_gap":
+            known &= truth > NO_GAP_EV
+            label, value = "band_gap, size where there is one", said.gap
+        for part, scale in _parts(name, held.sources, known):
+            keep = known & part[1]
+
+            def error(x: Floats, truth: Floats = truth, keep: Any = keep, scale: Any = scale[1]) -> Floats:
+                return _errors(x, truth, keep, scale)
+
             records.append(
                 {
-                    "property": label,
-                    "unit": f"log10 {unit}" if change else unit,
+                    "property": scale[0] + label,
+                    "rows of": part[0],
+                    "unit": scale[0] + unit,
                     "rows": int(keep.sum()),
-                    "graph network": round(float(error.mean()), 4),
-                    "Magpie forest": None if rival is None else round(float(rival.mean()), 4),
-                    "training mean": round(float(_errors(np.full(len(truth), mean), truth, keep, change).mean()), 4),
-                    "median": round(float(np.median(error)), 4),
-                    "asked": ASKED.get(label),
+                    "graph network": round(float(error(value).mean()), 4),
+                    "Magpie forest": None if forest is None else round(float(error(forest).mean()), 4),
+                    "training mean": round(float(error(np.full(len(truth), mean)).mean()), 4),
+                    "median": round(float(np.median(error(value))), 4),
+                    "forest's median": None if forest is None else round(float(np.median(error(forest))), 4),
+                    "asked": ASKED.get(scale[0] + label) if part[0] == "all" else None,
                 }
             )
     title = (
@@ -235,6 +238,24 @@ def error_table(
         f"to learn from, {len(predictor.members)} networks"
     )
     return table_of_records(title, records)
+
+
+_LOG = ("log10 ", np.log10)
+_PLAIN = ("", None)
+
+
+def _parts(
+    name: str, sources: NDArray[np.str_], known: NDArray[np.bool_]
+) -> list[tuple[tuple[str, NDArray[np.bool_]], tuple[str, Any]]]:
+    """Rows and scales that the errors of a property are told on: all rows, and those of each file with elasticity."""
+    every = ("all", np.ones(len(sources), dtype=bool))
+    if name in ("dielectric_constant", "refractive_index"):
+        return [(every, _PLAIN), (every, _LOG)]
+    if name not in ("bulk_modulus", "shear_modulus", "poisson_ratio"):
+        return [(every, _PLAIN)]
+    scale = _PLAIN if name == "poisson_ratio" else _LOG
+    files = [(str(s).removesuffix(".parquet"), sources == s) for s in np.unique(sources[known])]
+    return [(every, scale), *((file, scale) for file in files), *([] if scale is _PLAIN else [(every, _PLAIN)])]
 
 
 def _errors(value: Floats, truth: Floats, keep: NDArray[np.bool_], change: Any) -> Floats:
