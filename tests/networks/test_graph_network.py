@@ -32,8 +32,15 @@ def turned(c):
     return Crystal.from_arrays(np.array(c.lattice) @ matrix.T, c.species, c.frac_coords)
 
 
+def skewed(c):
+    """The same crystal in a cell of other vectors: a, b + 2 a, c - a + b."""
+    change = np.array([[1, 0, 0], [2, 1, 0], [-1, 1, 1]])
+    return Crystal.from_arrays(change @ np.array(c.lattice), c.species, np.array(c.frac_coords) @ np.linalg.inv(change))
+
+
 def reduced(c):
-    return Crystal.from_structure(c.to_structure().get_reduced_structure("niggli"))
+    """The Niggli cell, from one that is not."""
+    return Crystal.from_structure(skewed(c).to_structure().get_reduced_structure("niggli"))
 
 
 def mixed(c):
@@ -129,7 +136,7 @@ def values(network, crystals, **options):
         return network(tensors_of(graph_table(crystals, **options)[0]))[0].numpy()
 
 
-@pytest.mark.parametrize("change", [supercell, shifted, turned, reduced, mixed], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("change", [supercell, shifted, turned, skewed, reduced, mixed], ids=lambda f: f.__name__)
 def test_answer_does_not_depend_on_the_description(network, change):
     crystals = known_crystals()
     np.testing.assert_allclose(values(network, crystals), values(network, [change(c) for c in crystals]), atol=1e-5)

@@ -112,8 +112,15 @@ def turned(c):
     return crystal(np.array(c.lattice) @ matrix.T, c.species, c.frac_coords)
 
 
+def skewed(c):
+    """The same crystal in a cell of other vectors: a, b + 2 a, c - a + b."""
+    change = np.array([[1, 0, 0], [2, 1, 0], [-1, 1, 1]])
+    return crystal(change @ np.array(c.lattice), c.species, np.array(c.frac_coords) @ np.linalg.inv(change))
+
+
 def reduced(c):
-    return Crystal.from_structure(c.to_structure().get_reduced_structure("niggli"))
+    """The Niggli cell, from one that is not."""
+    return Crystal.from_structure(skewed(c).to_structure().get_reduced_structure("niggli"))
 
 
 def mixed(c):
@@ -121,7 +128,7 @@ def mixed(c):
     return crystal(c.lattice, [c.species[i] for i in order], np.array(c.frac_coords)[order])
 
 
-@pytest.mark.parametrize("change", [supercell, shifted, turned, reduced, mixed], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("change", [supercell, shifted, turned, skewed, reduced, mixed], ids=lambda f: f.__name__)
 def test_graph_is_that_of_the_crystal_and_not_of_its_description(change):
     crystals = known_crystals()
     before, after = graph_table(crystals)[0], graph_table([change(c) for c in crystals])[0]
