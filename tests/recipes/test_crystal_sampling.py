@@ -164,3 +164,11 @@ def test_networks_of_points_come_through_the_same_door_and_count_their_draws(tmp
         run("sample", "MgO", "--model", path, "--target", "band_gap=1", "--out", tmp_path / "other")
     with pytest.raises(CapabilityError, match="asked of imatgen, court, hoffmann"):
         run("sample", "MgO", "--model", path, "--family", "perovskite", "--out", tmp_path / "other")
+
+
+def test_the_model_that_ships_draws_its_own_system_alone():
+    drawn = draw(SampleOrder(recipe="imatgen", system="V-O", n=3))
+    assert {s for c in drawn.candidates for s in c.crystal.species} <= {"V", "O"}
+    assert drawn.candidates[0].lineage.generator == "imatgen"
+    with pytest.raises(CapabilityError, match="Ti has no image in a model of O-V"):
+        draw(SampleOrder(recipe="imatgen", system="Ti-O", n=3))

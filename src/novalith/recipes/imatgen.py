@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from novalith.errors import CorruptDataError, InputError
+from novalith.errors import CapabilityError, CorruptDataError, InputError
 from novalith.generate.code_vae import CodeVae, CodeVaeSettings
 from novalith.generate.image_autoencoder import ImageAutoencoderSettings
 from novalith.materials import Crystal, PhaseField, Verdict
@@ -172,7 +172,7 @@ class Imatgen(CrystalModel):
 
     def decode(self, codes: NDArray[np.floating[Any]], request: SampleRequest) -> list[Crystal | Verdict]:
         """The crystal of each z; one that is not as asked for is a verdict."""
-        check_request(self, request)
+        self._refuse(request)
         if not len(codes):
             return []
         with np.errstate(over="ignore", invalid="ignore"):
@@ -192,7 +192,7 @@ class Imatgen(CrystalModel):
             CapabilityError: the request has a part that the model cannot honour.
             InputError: the base crystal of the request fails `check`, or `n` is negative.
         """
-        check_request(self, request)
+        self._refuse(request)
         if n < 0:
             raise InputError(f"{n} draws were asked for; expected 0 or more.")
         if request.around is not None:
@@ -211,7 +211,7 @@ class Imatgen(CrystalModel):
 
     def images(self, codes: NDArray[np.floating[Any]], request: SampleRequest) -> list[CodeImages]:
         """One image an element."""
-        check_request(self, request)
+        self._refuse(request)
         width, elements = self.codes.n_basis, self.field.elements
         with np.errstate(over="ignore", invalid="ignore"):
             rows = self.vae.decode(np.asarray(codes, dtype=np.float32))
@@ -259,6 +259,14 @@ class Imatgen(CrystalModel):
         model.training_codes, model.training_labels = stored.tensors["training_codes"], part("labels")
         model.training_formulas = tuple(stored.vocabulary["formulas"])
         return model
+
+    def _refuse(self, request: SampleRequest) -> None:
+        """Raise for a request that the model cannot honour, one for other elements among them."""
+        check_request(self, request)
+        asked = request.composition.field if request.composition is not None else request.field
+        strange = ", ".join(s for s in (asked.elements if asked else ()) if s not in self.field)
+        if strange:
+            raise CapabilityError(f"{strange} has no image in a model of {self.field}; train one with novalith train.")
 
     def _bases(self, request: SampleRequest) -> NDArray[np.int64]:
         """Training crystals from which draws start: those of the composition asked for, or all where there is none."""
