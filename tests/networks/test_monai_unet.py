@@ -100,8 +100,6 @@ def test_an_untrained_head_reads_a_lone_atom_by_its_height(number):
     model = VoxelClassifier(UnetSize("unet", (4, 8), 4, 1), 97).eval()
     middle = torch.tensor([[12 * 24**2 + 12 * 24 + 12]])
     with torch.no_grad():
-        torch.nn.init.zeros_(model.head.weight)
-        torch.nn.init.zeros_(model.head.bias)
         logits = model(gaussian(number, [12.5 / 3] * 3), middle)[0, 0, 1:]
     assert 1 + int(logits.argmax()) == number
 
@@ -113,3 +111,11 @@ def test_sharpening_sets_atoms_apart_that_the_density_runs_together():
     assert blurred[12] > blurred[9]  # one maximum, between the two
     assert sharp[12] < 0.95 * sharp[9]  # two
     assert sharp[9] == pytest.approx(20, rel=0.1)
+
+
+def test_an_untrained_head_knows_how_far_it_is_from_a_lone_atom():
+    model = VoxelClassifier(UnetSize("unet", (4, 8), 4, 1), 97).eval()
+    beside = torch.tensor([[12 * 24**2 + 12 * 24 + 13]])  # a third of 1 Å from the atom
+    with torch.no_grad():
+        logits = model(gaussian(26, [12.5 / 3] * 3), beside)[0, 0, 1:]
+    assert 1 + int(logits.argmax()) == 26

@@ -31,8 +31,9 @@ from novalith.recipes.hoffmann_images import (
     to_image,
     with_neighbours,
 )
-from novalith.recipes.hoffmann_reading import lattice_heights, read_back
+from novalith.recipes.hoffmann_reading import read_back
 from novalith.recipes.training import TrainingOrder, train_recipe
+from novalith.represent.box_folding import lattice_heights
 from novalith.testing import CrystalModelContract
 
 
@@ -177,7 +178,7 @@ def test_least_squares_read_the_true_numbers_from_a_true_density():
     model, boxed = trained()[0], BoxedCrystal.of(rock_salt())
     rng = [np.random.default_rng(0) for _ in range(2)]
     density, origin = model.density_of(boxed, rng=rng[0]), model.offset_of(boxed, rng=rng[1])
-    heights = lattice_heights(density, boxed, origin, model.settings.box)
+    heights = lattice_heights(density, boxed.lattice, boxed.positions + origin, model.settings.box)
     assert np.allclose(heights, boxed.numbers, atol=0.02)
 
 
@@ -198,11 +199,11 @@ def test_a_network_without_error_reads_the_crystal(cell):
     model, boxed = Hoffmann(SIZES["default"], cell), BoxedCrystal.of(rock_salt())
     model.segmenter = TrueSpecies(boxed, model.settings.box)
     density = model.segmenter.density[0, 0]
-    reading = read_back(model, boxed, density)[cell, "any"]
+    reading = read_back(model, boxed, density)[cell, "network", "any"]
     assert reading.formula_right
     assert reading.rms is not None
     assert reading.rms < 0.02
-    sodium = model.read(density, boxed.lattice, SampleRequest(field=PhaseField.parse("Na")), cell).crystal
+    sodium = model.read(density, boxed.lattice, SampleRequest(field=PhaseField.parse("Na")))
     assert set(sodium.species) == {"Na"}  # an atom stays an atom when its element may not be named
 
 
@@ -219,9 +220,10 @@ def test_what_was_asked_for_is_kept():
 
 
 def test_both_ways_to_the_cell_are_stored(tmp_path):
-    model = trained()[0].with_cell("autocorrelation")
+    model = trained()[0].with_ways("autocorrelation", "heights")
     model.save(tmp_path / "a.safetensors")
-    assert load_crystal_model(tmp_path / "a.safetensors").cell == "autocorrelation"
+    again = load_crystal_model(tmp_path / "a.safetensors")
+    assert (again.cell, again.species) == ("autocorrelation", "heights")
     with pytest.raises(UnknownNameError):
         Hoffmann(SIZES["tiny"], "somewhere")
 

@@ -21,10 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from novalith.errors import InputError, UnknownNameError
-from novalith.generate.image_autoencoder import ImageAutoencoder, ImageAutoencoderSettings
-from novalith.materials import ATOMIC_NUMBERS, Crystal, Verdict
-from novalith.networks.monai_unet import UnetSize
-from novalith.predict.voxel_classes import SegmenterSettings, VoxelSegmenter
+from novalith.generate.image_autoencoder import ImageAutoencoder
+from novalith.materials import ATOMIC_NUMBERS, ELEMENTS, Crystal, Verdict
+from novalith.predict.voxel_classes import VoxelSegmenter
 from novalith.recipes.crystal_models import (
     CodeImages,
     CrystalModel,
@@ -35,16 +34,15 @@ from novalith.recipes.crystal_models import (
 )
 from novalith.recipes.hoffmann_images import (
     HEAVIEST,
-    ORIGINS,
     BoxedCrystal,
     DensityImages,
     heaviest_allowed,
     to_density,
     to_image,
 )
-from novalith.represent.box_folding import FoldedAtoms, atoms_in_cell, most_consistent, shown_share
+from novalith.recipes.hoffmann_settings import N_CLASSES, SIZES, HoffmannSettings
+from novalith.represent.box_folding import FoldedAtoms, atoms_in_cell, lattice_heights, most_consistent, shown_share
 from novalith.represent.box_lattice import corrected_cell, lattice_candidates
-from novalith.represent.density_box import Box
 from novalith.represent.point_cloud import cell_parameters, lattice_matrix
 from novalith.represent.voxels import check_limits
 from novalith.store.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -60,78 +58,17 @@ BIBTEX = """@article{hoffmann2019data,
   author = {Cardoso, M. Jorge and others}, journal = {arXiv:2211.02701}, year = {2022}
 }"""
 
+__all__ = ["BIBTEX", "CELLS", "NAME", "SIZES", "SPECIES", "Hoffmann", "HoffmannSettings"]
+
 NAME = "hoffmann"
 Floats = NDArray[np.float32]
 CELLS = ("beside", "autocorrelation")
+SPECIES = ("network", "heights")
 #: Typical edges (Å) and angles (degrees) and their spread over the bundled crystals: the cell's part of the code.
 CELL_MEAN = np.array([4.6, 5.2, 6.2, 90.0, 90.0, 90.0])
 CELL_SPREAD = np.array([1.2, 1.2, 1.3, 15.0, 15.0, 18.0])
 #: Added to the diagonal when cells are predicted from z.
 RIDGE = 1e-3
-
-
-@dataclass(frozen=True)
-class HoffmannSettings:
-    """Sizes and training.
-
-    Attributes:
-        autoencoder: of the densities; its `n` is the number of voxels of the box.
-        segmenter: the UNet.
-        n_refining_epochs: further passes of the UNet, over densities that the autoencoder has decoded.
-        voxel_a: edge of a voxel, Å.
-        origin: of the crystals in the box when the autoencoder is trained, see `novalith.recipes.hoffmann_images`.
-        max_edge_a: longest edge of a Niggli cell, Å.
-        max_atoms: most atoms of a Niggli cell.
-    """
-
-    autoencoder: ImageAutoencoderSettings
-    segmenter: SegmenterSettings
-    n_refining_epochs: int = 1
-    voxel_a: float = 1 / 3
-    origin: str = ORIGINS[0]
-    max_edge_a: float = 8.5
-    max_atoms: int = 24
-
-    @property
-    def box(self) -> Box:
-        """The grid."""
-        return Box(self.autoencoder.n, self.voxel_a)
-
-    @classmethod
-    def of_json(cls, record: Mapping[str, Any]) -> HoffmannSettings:
-        """The inverse of `dataclasses.asdict`."""
-        encoder = {**record["autoencoder"], "widths": tuple(record["autoencoder"]["widths"])}
-        parts = {
-            "autoencoder": ImageAutoencoderSettings(**encoder),
-            "segmenter": SegmenterSettings.of_json(record["segmenter"]),
-        }
-        return cls(**{**record, **parts})
-
-
-_CLASSES = HEAVIEST + 1
-#: `default` trains in about three quarters of an hour on one core; `paper` has the published widths.
-SIZES = {
-    "tiny": HoffmannSettings(
-        ImageAutoencoderSettings(n=16, widths=(8, 16), n_latent=8, beta=0.1, n_epochs=2, batch_size=8),
-        SegmenterSettings(UnetSize("unet", (8, 16), 8, 1, 2.0), _CLASSES, 256, 2, 8, precision="float32"),
-        voxel_a=0.5, max_edge_a=6.5, max_atoms=10,
-    ),
-    "default": HoffmannSettings(
-        ImageAutoencoderSettings(
-            n=32, widths=(32, 64, 128), n_latent=256, beta=0.1, n_epochs=14, batch_size=16, learning_rate=6e-4,
-            averaging=0.99, precision="bfloat16",
-        ),
-        SegmenterSettings(UnetSize("unet", (32, 64, 128), 32, 1), _CLASSES, 2048, 3, 8),
-    ),
-    "paper": HoffmannSettings(
-        ImageAutoencoderSettings(
-            n=32, widths=(16, 32, 64, 128, 256), n_latent=300, beta=5.0, n_blocks=1, n_epochs=100, batch_size=18,
-            learning_rate=1e-4, averaging=0.99,
-        ),
-        SegmenterSettings(UnetSize("attention", (64, 128, 256, 512, 1024), 64), _CLASSES, 4096, 100, 18),
-        origin="random",
-    ),
-}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,6 +105,7 @@ class Hoffmann(CrystalModel):
     Args:
         settings: sizes and training.
         cell: where the cell comes from when a code is decoded, one of `CELLS`.
+        species: who names the atoms that the UNet finds, one of `SPECIES`.
     """
 
     name: ClassVar[str] = NAME
@@ -175,10 +113,11 @@ class Hoffmann(CrystalModel):
     targets: tuple[str, ...] = ()
     families: tuple[str, ...] = ()
 
-    def __init__(self, settings: HoffmannSettings, cell: str = CELLS[0]) -> None:
-        if cell not in CELLS:
-            raise UnknownNameError("way to the cell", cell, CELLS)
-        self.settings, self.cell = settings, cell
+    def __init__(self, settings: HoffmannSettings, cell: str = CELLS[0], species: str = SPECIES[0]) -> None:
+        for kind, name, known in (("way to the cell", cell, CELLS), ("way to the species", species, SPECIES)):
+            if name not in known:
+                raise UnknownNameError(kind, name, known)
+        self.settings, self.cell, self.species = settings, cell, species
         self.autoencoder = ImageAutoencoder(settings.autoencoder)
         self.segmenter = VoxelSegmenter(settings.segmenter)
         self.training_codes: Floats = np.zeros((0, settings.autoencoder.n_latent + 6), np.float32)
@@ -253,13 +192,14 @@ class Hoffmann(CrystalModel):
                 continue
             density = self.densities(code[None])
             lattice = cell_of_code(code[-6:])
-            found.append(self.read(density[0, 0], lattice, request, self.cell).crystal)
+            found.append(self.read(density[0, 0], lattice, request))
         return found
 
-    def read(self, density: Floats, lattice: NDArray[np.float64] | None, request: SampleRequest, cell: str) -> Decoded:
+    def read(self, density: Floats, lattice: NDArray[np.float64] | None, request: SampleRequest) -> Crystal | Verdict:
         """The crystal that a density (k, k, k) shows; `lattice` is needed for the cell `beside`."""
         probabilities = self.segmenter.probabilities(density[None, None])[0]
-        return self.read_voxels(probabilities, self.cells_of(density, lattice, cell), request)
+        atoms = self.read_voxels(probabilities, self.cells_of(density, lattice, self.cell), request)
+        return self.named(atoms, density, request, self.species)
 
     def read_voxels(
         self, probabilities: Floats, cells: list[NDArray[np.float64]] | Verdict, request: SampleRequest
@@ -275,7 +215,22 @@ class Hoffmann(CrystalModel):
         if not good:
             return Decoded(next(t for t in tried if isinstance(t, Verdict)), None, len(cells))
         best = most_consistent(good)
-        return Decoded(self._as_asked(best.crystal, request), best, len(cells))
+        return Decoded(best.crystal, best, len(cells))
+
+    def named(self, atoms: Decoded, density: Floats, request: SampleRequest, species: str) -> Crystal | Verdict:
+        """The crystal of some atoms, their species by the UNet or by heights, if it is what was asked for."""
+        crystal = atoms.crystal
+        if not isinstance(crystal, Crystal):
+            return crystal
+        if species == "heights":
+            allowed = self._allowed(request)
+            numbers = np.arange(1, N_CLASSES) if allowed is None else np.flatnonzero(allowed[1:]) + 1
+            lattice = np.array(crystal.lattice)
+            heights = lattice_heights(density, lattice, np.array(crystal.frac_coords) @ lattice, self.settings.box)
+            apart = np.log(np.maximum(heights, 0.1))[:, None] - np.log(numbers)
+            symbols = [ELEMENTS[numbers[i] - 1] for i in np.abs(apart).argmin(axis=1)]
+            crystal = Crystal(crystal.lattice, tuple(symbols), crystal.frac_coords)
+        return self._as_asked(crystal, request)
 
     def cells_of(
         self, density: Floats, lattice: NDArray[np.float64] | None, cell: str
@@ -297,7 +252,7 @@ class Hoffmann(CrystalModel):
         field_ = request.composition.field if request.composition is not None else request.field
         if field_ is None:
             return None
-        allowed = np.zeros(_CLASSES, dtype=bool)
+        allowed = np.zeros(N_CLASSES, dtype=bool)
         allowed[[0, *(ATOMIC_NUMBERS[s] for s in field_.elements if ATOMIC_NUMBERS[s] <= HEAVIEST)]] = True
         return allowed
 
@@ -359,7 +314,7 @@ class Hoffmann(CrystalModel):
         tensors |= {f"unet.{n}": t for n, t in self.segmenter.tensors().items()}
         tensors["codes"] = self.training_codes.astype(np.float16)
         tensors |= {f"label.{n}": np.asarray(t, dtype=np.float32) for n, t in self.training_labels.items()}
-        config = {"settings": asdict(self.settings), "cell": self.cell}
+        config = {"settings": asdict(self.settings), "cell": self.cell, "species": self.species}
         vocabulary = {"formulas": list(self.training_formulas), "held_out": list(self.held_out)}
         save_checkpoint(Checkpoint(NAME, tensors, config, vocabulary), path)
 
@@ -373,7 +328,8 @@ class Hoffmann(CrystalModel):
             MissingExtraError: MONAI is not installed.
         """
         stored = load_checkpoint(path, NAME)
-        model = cls(HoffmannSettings.of_json(stored.config["settings"]), stored.config["cell"])
+        ways = (stored.config["cell"], stored.config["species"])
+        model = cls(HoffmannSettings.of_json(stored.config["settings"]), *ways)
         parts: dict[str, dict[str, NDArray[Any]]] = {"vae": {}, "unet": {}, "label": {}}
         for name, tensor in stored.tensors.items():
             kind, _, rest = name.partition(".")
@@ -387,9 +343,9 @@ class Hoffmann(CrystalModel):
         model.held_out = tuple(stored.vocabulary["held_out"])
         return model
 
-    def with_cell(self, cell: str) -> Hoffmann:
-        """The same model that takes cells another way."""
-        other = Hoffmann(self.settings, cell)
+    def with_ways(self, cell: str, species: str) -> Hoffmann:
+        """The same model that takes cells and species another way."""
+        other = Hoffmann(self.settings, cell, species)
         other.autoencoder, other.segmenter = self.autoencoder, self.segmenter
         other.training_codes, other.training_labels = self.training_codes, self.training_labels
         other.training_formulas, other.held_out = self.training_formulas, self.held_out

@@ -65,10 +65,11 @@ def tables(bench: VoxelBench, tell: Tell) -> list[Table]:
     tell(f"Reading {len(crystals)} held-out crystals back")
     readings = all_readings(model, crystals, bench.seed)
     matcher = f"StructureMatcher {MATCHER_LTOL}, {MATCHER_STOL}, {MATCHER_ANGLE_DEG}"
-    rows = [{"density": d, "cell": c, "elements": e, **reading_counts(r)} for (d, c, e), r in readings.items()]
+    names = ("density", "cell", "species", "elements")
+    rows = [{**dict(zip(names, ways, strict=True)), **reading_counts(r)} for ways, r in readings.items()]
     found.append(table_of_records(f"Hoffmann, crystals read back ({matcher}; {size})", rows))
     for name, class_of in (("anion", anion_class), ("crystal system", crystal_system)):
-        classes = class_records(crystals, readings, class_of)
+        classes = class_records(crystals, readings, class_of, model.species)
         found.append(table_of_records(f"Hoffmann, matched by {name} ({size})", classes))
     drawn, relaxed = sampled_records(model, crystals, bench, tell)
     found.append(table_of_records(f"Hoffmann, sampled (seed {bench.seed})", drawn))
@@ -115,26 +116,25 @@ def species_records(model: Hoffmann, crystals: Sequence[BoxedCrystal], seed: int
     ]
 
 
-def all_readings(
-    model: Hoffmann, crystals: Sequence[BoxedCrystal], seed: int
-) -> dict[tuple[str, str, str], list[ReadBack]]:
-    """Every crystal read back every way: (density, cell, elements) -> one reading a crystal."""
-    found: dict[tuple[str, str, str], list[ReadBack]] = {}
+def all_readings(model: Hoffmann, crystals: Sequence[BoxedCrystal], seed: int) -> dict[tuple[str, ...], list[ReadBack]]:
+    """Every crystal read back every way: (density, cell, species, elements) -> one reading a crystal."""
+    found: dict[tuple[str, ...], list[ReadBack]] = {}
     for number, boxed in enumerate(crystals):
         density = model.density_of(boxed, rng=np.random.default_rng([seed, number]))
         images = {"true": density, "decoded": reconstruct_density(model, density[None, None])[0, 0]}
         for name, image in images.items():
-            for (cell, elements), reading in read_back(model, boxed, image).items():
-                found.setdefault((name, cell, elements), []).append(reading)
+            for ways, reading in read_back(model, boxed, image).items():
+                found.setdefault((name, *ways), []).append(reading)
     return found
 
 
 def class_records(
     crystals: Sequence[BoxedCrystal],
-    readings: dict[tuple[str, str, str], list[ReadBack]],
-    class_of: Any,
+    readings: dict[tuple[str, ...], list[ReadBack]],
+    class_of: Callable[[Crystal], str],
+    species: str,
 ) -> list[dict[str, Any]]:
-    """Share of crystals matched in each class, the cell beside the code."""
+    """Share of crystals matched in each class, the cell beside the code, species by the model's own way."""
     names = [class_of(b.crystal) for b in crystals]
     small = {name for name in names if names.count(name) < FEWEST_OF_CLASS}
     names = ["other" if name in small else name for name in names]
@@ -144,7 +144,7 @@ def class_records(
         record: dict[str, Any] = {"class": name, "crystals": len(mine)}
         for density in ("true", "decoded"):
             for elements in ("any", "known"):
-                rows = readings[density, CELLS[0], elements]
+                rows = readings[density, CELLS[0], species, elements]
                 share = sum(rows[i].rms is not None for i in mine) / len(mine)
                 record[f"{density} density, elements {elements}"] = round(share, 4)
         records.append(record)

@@ -20,10 +20,9 @@ from numpy.typing import NDArray
 
 from novalith.materials import Crystal, Verdict
 from novalith.recipes.crystal_models import SampleRequest
-from novalith.recipes.hoffmann import CELLS, Hoffmann, reconstruct_density, within
+from novalith.recipes.hoffmann import CELLS, SPECIES, Hoffmann, reconstruct_density, within
 from novalith.recipes.hoffmann_images import HEAVIEST, BoxedCrystal
-from novalith.represent.box_folding import voxels_of_atoms
-from novalith.represent.density_box import SIGMA_A, Box, atoms_in_box
+from novalith.represent.box_folding import lattice_heights, voxels_of_atoms
 from novalith.screen.distances import Distances
 from novalith.screen.tolerances import MATCHER_ANGLE_DEG, MATCHER_LTOL, MATCHER_STOL
 
@@ -71,15 +70,17 @@ def compared(true: BoxedCrystal, found: Crystal | Verdict) -> ReadBack:
     return ReadBack(found, formula, None if match is None else float(match[0]), alike)
 
 
-def read_back(model: Hoffmann, true: BoxedCrystal, density: Floats) -> dict[tuple[str, str], ReadBack]:
-    """A density (n, n, n) read every way: (cell, "any" or "known" elements) -> the reading."""
+def read_back(model: Hoffmann, true: BoxedCrystal, density: Floats) -> dict[tuple[str, str, str], ReadBack]:
+    """A density (n, n, n) read every way: (cell, species, "any" or "known" elements) -> the reading."""
     probabilities = model.segmenter.probabilities(density[None, None])[0]
     requests = {"any": SampleRequest(), "known": SampleRequest(field=true.crystal.composition.field)}
     found = {}
     for cell in CELLS:
         cells = model.cells_of(density, true.lattice, cell)
         for elements, request in requests.items():
-            found[cell, elements] = compared(true, model.read_voxels(probabilities, cells, request).crystal)
+            atoms = model.read_voxels(probabilities, cells, request)
+            for species in SPECIES:
+                found[cell, species, elements] = compared(true, model.named(atoms, density, request, species))
     return found
 
 
@@ -117,7 +118,7 @@ def species_counts(
         present[[0, *boxed.numbers]] = True
         totals["UNet"] += _right(probabilities, owner, boxed)
         totals["UNet, elements known"] += _right(within(probabilities, present), owner, boxed)
-        heights = lattice_heights(density, boxed, origin, box)
+        heights = lattice_heights(density, boxed.lattice, boxed.positions + origin, box)
         right = int((np.rint(heights) == boxed.numbers).sum())
         totals["least squares at true sites"] += np.array([0, 0, right, len(heights), 0, 0])
     return {
@@ -145,18 +146,3 @@ def _right(probabilities: Floats, owner: Whole, boxed: BoxedCrystal) -> NDArray[
         (found[inside] == truth).sum(), inside.sum(), (species == boxed.numbers)[seen].sum(), seen.sum(),
         (found[~inside] > 0).sum(), (~inside).sum(),
     ], dtype=float)  # fmt: skip
-
-
-def lattice_heights(density: Floats, boxed: BoxedCrystal, origin: NDArray[np.float64], box: Box) -> NDArray[np.float64]:
-    """(atoms,) atomic numbers, not rounded, that fit a density best at the true sites; images share one number."""
-    axis, n = box.axis_a, len(boxed.numbers)
-    columns = np.zeros((box.n**3, n))
-    positions, labels = atoms_in_box(boxed.lattice, boxed.positions, np.arange(n), origin, box)
-    for site in range(n):
-        waves: NDArray[np.float64] = np.exp(-((positions[labels == site][:, :, None] - axis) ** 2) / (2 * SIGMA_A**2))
-        planes = (waves[:, 1, :, None] * waves[:, 2, None, :]).reshape(len(waves), -1)
-        columns[:, site] = (waves[:, 0].T @ planes).reshape(-1)
-    columns *= (2 * np.pi * SIGMA_A**2) ** -1.5
-    normal = columns.T @ columns
-    normal[np.diag_indices(n)] += 1e-9 * np.trace(normal)
-    return np.asarray(np.linalg.solve(normal, columns.T @ density.reshape(-1).astype(np.float64)))

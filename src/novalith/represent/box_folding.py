@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from novalith.materials import ELEMENTS, Crystal, Verdict
-from novalith.represent.density_box import SPECIES_RADIUS_A, Box, atoms_in_box, box_species
+from novalith.represent.density_box import SIGMA_A, SPECIES_RADIUS_A, Box, atoms_in_box, box_species
 
 Floats = NDArray[np.float64]
 
@@ -199,3 +199,25 @@ def most_consistent(cells: list[FoldedAtoms], slack: float = 0.02) -> FoldedAtom
     """The cell with the least inconsistency; of those within `slack` of it the smallest."""
     least = min(cell.inconsistency for cell in cells)
     return min((c for c in cells if c.inconsistency <= least + slack), key=lambda c: round(c.crystal.volume, 1))
+
+
+def lattice_heights(density: NDArray[np.floating], lattice: Floats, positions_a: Floats, box: Box) -> Floats:
+    """(atoms,) electrons of atoms, not rounded, that fit a density best; an atom and its images share one number.
+
+    Args:
+        density: (n, n, n), electrons/Å3.
+        lattice: (3, 3) Å.
+        positions_a: (atoms, 3) Å in the frame of the box.
+        box: the grid.
+    """
+    n = len(positions_a)
+    columns = np.zeros((box.n**3, n))
+    images, labels = atoms_in_box(lattice, positions_a, np.arange(n), np.zeros(3), box)
+    for site in range(n):
+        waves: Floats = np.exp(-((images[labels == site][:, :, None] - box.axis_a) ** 2) / (2 * SIGMA_A**2))
+        planes = (waves[:, 1, :, None] * waves[:, 2, None, :]).reshape(len(waves), -1)
+        columns[:, site] = (waves[:, 0].T @ planes).reshape(-1)
+    columns *= (2 * np.pi * SIGMA_A**2) ** -1.5
+    normal = columns.T @ columns
+    normal[np.diag_indices(n)] += 1e-9 * np.trace(normal)
+    return np.asarray(np.linalg.solve(normal, columns.T @ density.reshape(-1).astype(np.float64)))
