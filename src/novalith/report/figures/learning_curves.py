@@ -30,7 +30,7 @@ from novalith.report.figures.svg import (
 from novalith.store.files import write_atomic
 
 _COLOURS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, INK)
-_WIDTH, _HEIGHT = 720, 380
+_WIDTH, _HEIGHT = 800, 380
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 520, 44, 330
 
 
