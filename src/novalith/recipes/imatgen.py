@@ -77,7 +77,7 @@ class ImatgenSettings:
 
     Attributes:
         learned: the autoencoders of the images; None takes the waves.
-        n_latent: width of z.
+        n_latent: width of z; "axes" take at most the numbers of the codes, which for five elements are 1021.
         layers: "axes" or the published "convolution".
         n_epochs: passes of the autoencoder of codes.
         head_hidden: widths of the head.
@@ -86,7 +86,7 @@ class ImatgenSettings:
     """
 
     learned: LearnedCodesSettings | None = None
-    n_latent: int = 500
+    n_latent: int = 1021
     layers: str = "axes"
     n_epochs: int = 150
     head_hidden: tuple[int, ...] = (32,)
