@@ -223,7 +223,7 @@ def _point_gan(bench: PointsBench, training: TrainingSet, tell: Tell) -> tuple[k
         lambda r: tell(f"epoch {r.epoch}: distance {r.distance:.3f}, generator {r.generator_loss:.3f}"),
         rng=np.random.default_rng(bench.seed),
     )
-    _keep_curve(bench, f"{bench.system} composition-conditioned", curve)
+    _keep_curve(bench, f"{bench.system} by composition", curve)
     model.save(path)
     spent = time.process_time() - start
     return model, {**record, "processor seconds": round(spent, 1), "last distance": curve[-1].distance}
