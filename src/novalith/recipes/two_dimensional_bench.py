@@ -201,8 +201,9 @@ def threshold_records(rows: Rows, scores: Floats, scored: Mask, share: float) ->
     recall, rate = reached(positives, at), reached(random, at)
     prior = largest_prior(positives, random)
     flagged = share * recall + (1 - share) * rate
-    low = share * recall / flagged
-    high = low + (1 - share) * rate * precision(recall, rate, prior) / flagged
+    with np.errstate(invalid="ignore"):  # nothing reaches the highest thresholds of a small forest
+        low = share * recall / flagged
+        high = low + (1 - share) * rate * precision(recall, rate, prior) / flagged
     columns = {
         "recall": recall,
         "rate, random": rate,
@@ -212,7 +213,9 @@ def threshold_records(rows: Rows, scores: Floats, scored: Mask, share: float) ->
         "to": high,
     }
     return [
-        {"s >=": t} | {name: float(v[i]) for name, v in columns.items()} | {"published rate": PUBLISHED_RATE[i]}
+        {"s >=": t}
+        | {name: float(v[i]) if np.isfinite(v[i]) else None for name, v in columns.items()}
+        | {"published rate": PUBLISHED_RATE[i]}
         for i, t in enumerate(THRESHOLDS)
     ]
 
