@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from novalith.cli.main import build
 from novalith.data.library import Library
 from novalith.data.writers import write_cif
-from novalith.errors import InputError, UnknownNameError
+from novalith.errors import EmptyResultError, InputError, UnknownNameError
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +76,9 @@ def test_what_is_wrong_is_told(folder, tmp_path):
     assert isinstance(call(folder, "--target", "hardness").exception, UnknownNameError)
     (tmp_path / "empty").mkdir()
     assert isinstance(call(tmp_path / "empty", "--target", "band_gap").exception, InputError)
+    pd.DataFrame({"id": [], "cif": []}).to_parquet(tmp_path / "no_rows.parquet")
+    done = call(tmp_path / "no_rows.parquet", "--target", "band_gap")
+    assert isinstance(done.exception, EmptyResultError) and not done.stdout
 
 
 def test_a_column_of_formulas_stays_with_the_composition_model(tmp_path):

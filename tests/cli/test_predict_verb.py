@@ -72,6 +72,7 @@ def test_what_is_wrong_is_told(model, tmp_path):
         ((tmp_path / "none.csv",), StorageError),
         ((source, "--csv", source), InputError),
     ):
-        assert isinstance(_call(*arguments, "--checkpoint", model).exception, error)
+        done = _call(*arguments, "--checkpoint", model)
+        assert isinstance(done.exception, error) and not done.stdout
     source.write_text("formula\n")
     assert isinstance(_call(source, "--checkpoint", model).exception, EmptyResultError)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from novalith.data.formula_csv import csv_rows, read_column, safe_cell
-from novalith.errors import EmptyResultError, InputError
+from novalith.errors import EmptyResultError, InputError, UnknownNameError
 from novalith.predict.composition import CompositionPredictor
 from novalith.represent.formula_table import read_formulas
 
@@ -64,10 +64,15 @@ def predict_file(
     """
     if out is not None and out.resolve() == path.resolve():
         raise InputError(f"{out} is both the input and the output; name another file for the answers.")
+    if target not in predictor.targets:
+        raise UnknownNameError("target of this model", target, predictor.targets)
     rows = in_range = without_value = unreadable = 0
     source = read_column(path, column)
+    chunk = list(islice(source, CHUNK))  # read before the header is written: standard output stays empty on bad input
+    if not chunk:
+        raise EmptyResultError(f"{path} has a header but no rows; nothing was predicted.")
     with csv_rows(out, HEADER) as write:
-        while chunk := list(islice(source, CHUNK)):
+        while chunk:
             texts = [text.strip() for _, text in chunk]
             table = read_formulas(texts)
             said = predictor.predict(table, target)
@@ -80,8 +85,7 @@ def predict_file(
             in_range += int(said.in_range.sum())
             without_value += int(np.isnan(said.value).sum())
             unreadable += len(table.problems)
-        if not rows:
-            raise EmptyResultError(f"{path} has a header but no rows; nothing was predicted.")
+            chunk = list(islice(source, CHUNK))
     return PredictCounts(rows, in_range, rows - in_range - without_value, without_value, unreadable)
 
 

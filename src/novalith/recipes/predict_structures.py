@@ -12,7 +12,7 @@ from novalith.data.door import read_structures
 from novalith.data.door_table import CIF_COLUMN
 from novalith.data.formula_csv import csv_rows, safe_cell
 from novalith.data.training_table import columns_of
-from novalith.errors import InputError, UnknownNameError
+from novalith.errors import EmptyResultError, InputError, UnknownNameError
 from novalith.recipes.cgcnn import CHUNK, CgcnnPredictor, load_cgcnn
 from novalith.store.checkpoint import checkpoint_kind
 
@@ -81,7 +81,8 @@ def predict_structures(
         tell: told one sentence for every structure that is not in range, with its id.
 
     Raises:
-        InputError: there is no structure, or the output is the input.
+        InputError: there is no structure file, or the output is the input.
+        EmptyResultError: the table has no rows.
         UnknownNameError: the predictor has no such target.
         StorageError: something cannot be read or written.
     """
@@ -90,6 +91,8 @@ def predict_structures(
     if out is not None and out.resolve() == path.resolve():
         raise InputError(f"{out} is both the input and the output; name another file for the answers.")
     reading = read_structures(path)
+    if not (reading.accepted or reading.refused):
+        raise EmptyResultError(f"{path} has columns but no rows; nothing was predicted.")
     in_range = without_value = 0
     with csv_rows(out, HEADER) as write:
         for start in range(0, len(reading.accepted), CHUNK):

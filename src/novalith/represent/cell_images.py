@@ -57,7 +57,8 @@ _LEAST_VOXELS = 7
 _SURE = 0.1
 #: Voxels beside an atom that are drawn: beyond, a Gaussian is below 3e-4.
 _REACH = 5
-_AXIS_A = (np.arange(N_BASIS) - N_BASIS / 2) * STEP_A
+#: Places of the voxels along an edge of the basis image from its middle, Å.
+AXIS_A = (np.arange(N_BASIS) - N_BASIS / 2) * STEP_A
 _X, _Y, _Z = (np.indices([N_CELL] * 3) / N_CELL - 0.5).reshape(3, -1)
 #: (32^3, 6) products of fractions from the middle: d^2 is linear in them, with the numbers of the metric as factors.
 _FORMS = np.stack([_X * _X, _Y * _Y, _Z * _Z, 2 * _X * _Y, 2 * _X * _Z, 2 * _Y * _Z], axis=1)
@@ -143,7 +144,7 @@ def basis_image(positions_a: Floats) -> Image:
         return image
     centres = np.clip(np.rint(positions_a / STEP_A).astype(int) + N_BASIS // 2, _REACH, N_BASIS - 1 - _REACH)
     near = centres[:, :, None] + np.arange(-_REACH, _REACH + 1)  # (n, 3, 2 reach + 1) voxels along each axis
-    x, y, z = np.moveaxis(np.exp(-((_AXIS_A[near] - positions_a[:, :, None]) ** 2) / (2.0 * SIGMA_A**2)), 1, 0)
+    x, y, z = np.moveaxis(np.exp(-((AXIS_A[near] - positions_a[:, :, None]) ** 2) / (2.0 * SIGMA_A**2)), 1, 0)
     values = x[:, :, None, None] * y[:, None, :, None] * z[:, None, None, :]
     i, j, k = np.moveaxis(near, 1, 0)
     place = (i[:, :, None, None], j[:, None, :, None], k[:, None, None, :])

@@ -78,7 +78,8 @@ def check_arrays(arrays: Mapping[str, NDArray[Any]], shapes: Mapping[str, Sequen
     """Whether every named array is there, has its shape (-1: any length) and holds finite numbers."""
     for name, shape in shapes.items():
         if name not in arrays:
-            return Verdict(False, rule, f"The array {name!r} is missing; there are {', '.join(sorted(arrays))}.")
+            there = ", ".join(sorted(arrays)) or "none"
+            return Verdict(False, rule, f"The array {name!r} is missing; there are {there}.")
         array = np.asarray(arrays[name])
         wanted = tuple(a if w < 0 else w for a, w in zip(array.shape, shape, strict=False))
         if array.ndim != len(shape) or array.shape != wanted:

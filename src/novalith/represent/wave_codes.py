@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from novalith.materials import Verdict
-from novalith.represent.cell_images import _AXIS_A, MAX_SITES, basis_image
+from novalith.represent.cell_images import AXIS_A, MAX_SITES, basis_image
 from novalith.represent.point_cloud import cell_parameters
 from novalith.represent.voxels import Floats
 
@@ -79,7 +79,7 @@ def waves_of_image(image: NDArray[np.floating]) -> Floats:
 def _transform(image: NDArray[np.floating]) -> Floats:
     """Sums of an image over the constant, the cosines and the sines."""
     # A wave is a product along the axes: three small products of matrices instead of 64^3 cosines a wave.
-    factors = np.exp(1j * WAVES[:, :, None] * _AXIS_A)  # (w, 3, 64)
+    factors = np.exp(1j * WAVES[:, :, None] * AXIS_A)  # (w, 3, 64)
     sums = np.einsum("ijk,wk->ijw", np.asarray(image, dtype=float), factors[:, 2])
     sums = np.einsum("ijw,wj->iw", sums, factors[:, 1])
     whole = np.einsum("iw,wi->w", sums, factors[:, 0])
@@ -91,7 +91,7 @@ def image_of_waves(code: NDArray[np.floating], n: int = 32) -> NDArray[np.float3
 
     Each wave is weighted by the transform of a Gaussian of 1 Å, so that what is drawn has no ripples of its own.
     """
-    axis = np.linspace(_AXIS_A[0], -_AXIS_A[0], n, endpoint=False)
+    axis = np.linspace(AXIS_A[0], -AXIS_A[0], n, endpoint=False)
     factors = np.exp(-1j * WAVES[:, :, None] * axis)
     weight = np.exp(-(WAVES**2).sum(axis=1) / 2.0)
     real, imaginary = np.split(np.asarray(code, dtype=float)[1:], 2)
