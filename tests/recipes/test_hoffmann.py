@@ -199,7 +199,7 @@ def test_a_network_without_error_reads_the_crystal(cell):
     model, boxed = Hoffmann(SIZES["default"], cell), BoxedCrystal.of(rock_salt())
     model.segmenter = TrueSpecies(boxed, model.settings.box)
     density = model.segmenter.density[0, 0]
-    reading = read_back(model, boxed, density)[cell, "network", "any"]
+    reading = read_back(model, boxed, density)[cell, "network", "network", "any"]
     assert reading.formula_right
     assert reading.rms is not None
     assert reading.rms < 0.02
@@ -220,10 +220,10 @@ def test_what_was_asked_for_is_kept():
 
 
 def test_both_ways_to_the_cell_are_stored(tmp_path):
-    model = trained()[0].with_ways("autocorrelation", "heights")
+    model = trained()[0].with_ways("autocorrelation", "heights", "network")
     model.save(tmp_path / "a.safetensors")
     again = load_crystal_model(tmp_path / "a.safetensors")
-    assert (again.cell, again.species) == ("autocorrelation", "heights")
+    assert (again.cell, again.species, again.atoms) == ("autocorrelation", "heights", "network")
     with pytest.raises(UnknownNameError):
         Hoffmann(SIZES["tiny"], "somewhere")
 

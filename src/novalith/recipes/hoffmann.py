@@ -41,8 +41,16 @@ from novalith.recipes.hoffmann_images import (
     to_image,
 )
 from novalith.recipes.hoffmann_settings import N_CLASSES, SIZES, HoffmannSettings
-from novalith.represent.box_folding import FoldedAtoms, atoms_in_cell, lattice_heights, most_consistent, shown_share
+from novalith.represent.box_folding import (
+    FoldedAtoms,
+    atoms_in_cell,
+    lattice_heights,
+    most_consistent,
+    named_atoms,
+    shown_share,
+)
 from novalith.represent.box_lattice import corrected_cell, lattice_candidates
+from novalith.represent.box_peaks import Sites, sites_of_density
 from novalith.represent.point_cloud import cell_parameters, lattice_matrix
 from novalith.represent.voxels import check_limits
 from novalith.store.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -58,11 +66,12 @@ BIBTEX = """@article{hoffmann2019data,
   author = {Cardoso, M. Jorge and others}, journal = {arXiv:2211.02701}, year = {2022}
 }"""
 
-__all__ = ["BIBTEX", "CELLS", "NAME", "SIZES", "SPECIES", "Hoffmann", "HoffmannSettings"]
+__all__ = ["ATOMS", "BIBTEX", "CELLS", "NAME", "SIZES", "SPECIES", "Hoffmann", "HoffmannSettings"]
 
 NAME = "hoffmann"
 Floats = NDArray[np.float32]
 CELLS = ("beside", "autocorrelation")
+ATOMS = ("density", "network")
 SPECIES = ("network", "heights")
 #: Typical edges (Å) and angles (degrees) and their spread over the bundled crystals: the cell's part of the code.
 CELL_MEAN = np.array([4.6, 5.2, 6.2, 90.0, 90.0, 90.0])
@@ -105,7 +114,8 @@ class Hoffmann(CrystalModel):
     Args:
         settings: sizes and training.
         cell: where the cell comes from when a code is decoded, one of `CELLS`.
-        species: who names the atoms that the UNet finds, one of `SPECIES`.
+        species: who names the atoms, one of `SPECIES`.
+        atoms: who finds them, one of `ATOMS`.
     """
 
     name: ClassVar[str] = NAME
@@ -113,11 +123,18 @@ class Hoffmann(CrystalModel):
     targets: tuple[str, ...] = ()
     families: tuple[str, ...] = ()
 
-    def __init__(self, settings: HoffmannSettings, cell: str = CELLS[0], species: str = SPECIES[0]) -> None:
-        for kind, name, known in (("way to the cell", cell, CELLS), ("way to the species", species, SPECIES)):
+    def __init__(
+        self, settings: HoffmannSettings, cell: str = CELLS[0], species: str = SPECIES[0], atoms: str = ATOMS[0]
+    ) -> None:
+        ways = (
+            ("way to the cell", cell, CELLS),
+            ("way to the species", species, SPECIES),
+            ("way to atoms", atoms, ATOMS),
+        )
+        for kind, name, known in ways:
             if name not in known:
                 raise UnknownNameError(kind, name, known)
-        self.settings, self.cell, self.species = settings, cell, species
+        self.settings, self.cell, self.species, self.atoms = settings, cell, species, atoms
         self.autoencoder = ImageAutoencoder(settings.autoencoder)
         self.segmenter = VoxelSegmenter(settings.segmenter)
         self.training_codes: Floats = np.zeros((0, settings.autoencoder.n_latent + 6), np.float32)
@@ -198,24 +215,44 @@ class Hoffmann(CrystalModel):
     def read(self, density: Floats, lattice: NDArray[np.float64] | None, request: SampleRequest) -> Crystal | Verdict:
         """The crystal that a density (k, k, k) shows; `lattice` is needed for the cell `beside`."""
         probabilities = self.segmenter.probabilities(density[None, None])[0]
-        atoms = self.read_voxels(probabilities, self.cells_of(density, lattice, self.cell), request)
+        sites = self.sites_of(density, self.cells_of(density, lattice, self.cell), self.atoms)
+        atoms = self.read_voxels(probabilities, sites, request)
         return self.named(atoms, density, request, self.species)
 
-    def read_voxels(
-        self, probabilities: Floats, cells: list[NDArray[np.float64]] | Verdict, request: SampleRequest
-    ) -> Decoded:
-        """The crystal of the most consistent of some cells; `probabilities` (k^3, classes) of the voxels."""
+    def sites_of(
+        self, density: Floats, cells: list[NDArray[np.float64]] | Verdict, atoms: str
+    ) -> list[tuple[NDArray[np.float64], Sites | None]] | Verdict:
+        """Each cell with the sites that the density (k, k, k) has in it, None where the UNet is to find them."""
         if isinstance(cells, Verdict):
-            return Decoded(cells)
-        allowed = self._allowed(request)
+            return cells
+        if atoms == "network":
+            return [(cell, None) for cell in cells]
+        found = [(cell, sites_of_density(density, cell, self.settings.box)) for cell in cells]
+        good: list[tuple[NDArray[np.float64], Sites | None]] = [(c, x) for c, x in found if not isinstance(x, Verdict)]
+        refused = [x for _, x in found if isinstance(x, Verdict)]
+        return good if good else refused[0]
+
+    def read_voxels(
+        self,
+        probabilities: Floats,
+        sites: list[tuple[NDArray[np.float64], Sites | None]] | Verdict,
+        request: SampleRequest,
+    ) -> Decoded:
+        """The atoms of the most consistent of some cells, named by the UNet; `probabilities` (k^3, classes)."""
+        if isinstance(sites, Verdict):
+            return Decoded(sites)
+        allowed, box = self._allowed(request), self.settings.box
         if allowed is not None:
             probabilities = within(probabilities, allowed)
-        tried = [atoms_in_cell(probabilities, c, self.settings.box) for c in cells]
+        tried = [
+            atoms_in_cell(probabilities, cell, box) if x is None else named_atoms(probabilities, cell, x[0], box, x[2])
+            for cell, x in sites
+        ]
         good = [t for t in tried if isinstance(t, FoldedAtoms)]
         if not good:
-            return Decoded(next(t for t in tried if isinstance(t, Verdict)), None, len(cells))
+            return Decoded(next(t for t in tried if isinstance(t, Verdict)), None, len(sites))
         best = most_consistent(good)
-        return Decoded(best.crystal, best, len(cells))
+        return Decoded(best.crystal, best, len(sites))
 
     def named(self, atoms: Decoded, density: Floats, request: SampleRequest, species: str) -> Crystal | Verdict:
         """The crystal of some atoms, their species by the UNet or by heights, if it is what was asked for."""
@@ -314,7 +351,7 @@ class Hoffmann(CrystalModel):
         tensors |= {f"unet.{n}": t for n, t in self.segmenter.tensors().items()}
         tensors["codes"] = self.training_codes.astype(np.float16)
         tensors |= {f"label.{n}": np.asarray(t, dtype=np.float32) for n, t in self.training_labels.items()}
-        config = {"settings": asdict(self.settings), "cell": self.cell, "species": self.species}
+        config = {"settings": asdict(self.settings), "cell": self.cell, "species": self.species, "atoms": self.atoms}
         vocabulary = {"formulas": list(self.training_formulas), "held_out": list(self.held_out)}
         save_checkpoint(Checkpoint(NAME, tensors, config, vocabulary), path)
 
@@ -328,7 +365,7 @@ class Hoffmann(CrystalModel):
             MissingExtraError: MONAI is not installed.
         """
         stored = load_checkpoint(path, NAME)
-        ways = (stored.config["cell"], stored.config["species"])
+        ways = [stored.config[way] for way in ("cell", "species", "atoms")]
         model = cls(HoffmannSettings.of_json(stored.config["settings"]), *ways)
         parts: dict[str, dict[str, NDArray[Any]]] = {"vae": {}, "unet": {}, "label": {}}
         for name, tensor in stored.tensors.items():
@@ -343,9 +380,9 @@ class Hoffmann(CrystalModel):
         model.held_out = tuple(stored.vocabulary["held_out"])
         return model
 
-    def with_ways(self, cell: str, species: str) -> Hoffmann:
-        """The same model that takes cells and species another way."""
-        other = Hoffmann(self.settings, cell, species)
+    def with_ways(self, cell: str, species: str, atoms: str) -> Hoffmann:
+        """The same model that takes cells, species and atoms another way."""
+        other = Hoffmann(self.settings, cell, species, atoms)
         other.autoencoder, other.segmenter = self.autoencoder, self.segmenter
         other.training_codes, other.training_labels = self.training_codes, self.training_labels
         other.training_formulas, other.held_out = self.training_formulas, self.held_out

@@ -21,7 +21,7 @@ from novalith.data.structure_table import StructureTable
 from novalith.materials import Crystal, Verdict
 from novalith.recipes.bench_tables import Table, existing, table_of_records
 from novalith.recipes.crystal_models import SampleRequest
-from novalith.recipes.hoffmann import CELLS, NAME, Hoffmann, reconstruct_density
+from novalith.recipes.hoffmann import NAME, Hoffmann, reconstruct_density
 from novalith.recipes.hoffmann_images import BoxedCrystal
 from novalith.recipes.hoffmann_reading import (
     ReadBack,
@@ -65,11 +65,11 @@ def tables(bench: VoxelBench, tell: Tell) -> list[Table]:
     tell(f"Reading {len(crystals)} held-out crystals back")
     readings = all_readings(model, crystals, bench.seed)
     matcher = f"StructureMatcher {MATCHER_LTOL}, {MATCHER_STOL}, {MATCHER_ANGLE_DEG}"
-    names = ("density", "cell", "species", "elements")
+    names = ("density", "cell", "atoms", "species", "elements")
     rows = [{**dict(zip(names, ways, strict=True)), **reading_counts(r)} for ways, r in readings.items()]
     found.append(table_of_records(f"Hoffmann, crystals read back ({matcher}; {size})", rows))
     for name, class_of in (("anion", anion_class), ("crystal system", crystal_system)):
-        classes = class_records(crystals, readings, class_of, model.species)
+        classes = class_records(crystals, readings, class_of, (model.cell, model.atoms, model.species))
         found.append(table_of_records(f"Hoffmann, matched by {name} ({size})", classes))
     drawn, relaxed = sampled_records(model, crystals, bench, tell)
     found.append(table_of_records(f"Hoffmann, sampled (seed {bench.seed})", drawn))
@@ -117,7 +117,7 @@ def species_records(model: Hoffmann, crystals: Sequence[BoxedCrystal], seed: int
 
 
 def all_readings(model: Hoffmann, crystals: Sequence[BoxedCrystal], seed: int) -> dict[tuple[str, ...], list[ReadBack]]:
-    """Every crystal read back every way: (density, cell, species, elements) -> one reading a crystal."""
+    """Every crystal read back every way: (density, cell, atoms, species, elements) -> one reading a crystal."""
     found: dict[tuple[str, ...], list[ReadBack]] = {}
     for number, boxed in enumerate(crystals):
         density = model.density_of(boxed, rng=np.random.default_rng([seed, number]))
@@ -132,9 +132,9 @@ def class_records(
     crystals: Sequence[BoxedCrystal],
     readings: dict[tuple[str, ...], list[ReadBack]],
     class_of: Callable[[Crystal], str],
-    species: str,
+    ways: tuple[str, str, str],
 ) -> list[dict[str, Any]]:
-    """Share of crystals matched in each class, the cell beside the code, species by the model's own way."""
+    """Share of crystals matched in each class, the model's own ways."""
     names = [class_of(b.crystal) for b in crystals]
     small = {name for name in names if names.count(name) < FEWEST_OF_CLASS}
     names = ["other" if name in small else name for name in names]
@@ -144,7 +144,7 @@ def class_records(
         record: dict[str, Any] = {"class": name, "crystals": len(mine)}
         for density in ("true", "decoded"):
             for elements in ("any", "known"):
-                rows = readings[density, CELLS[0], species, elements]
+                rows = readings[density, *ways, elements]
                 share = sum(rows[i].rms is not None for i in mine) / len(mine)
                 record[f"{density} density, elements {elements}"] = round(share, 4)
         records.append(record)

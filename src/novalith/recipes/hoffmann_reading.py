@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from novalith.materials import Crystal, Verdict
 from novalith.recipes.crystal_models import SampleRequest
-from novalith.recipes.hoffmann import CELLS, SPECIES, Hoffmann, reconstruct_density, within
+from novalith.recipes.hoffmann import ATOMS, CELLS, SPECIES, Hoffmann, reconstruct_density, within
 from novalith.recipes.hoffmann_images import HEAVIEST, BoxedCrystal
 from novalith.represent.box_folding import lattice_heights, voxels_of_atoms
 from novalith.screen.distances import Distances
@@ -70,17 +70,19 @@ def compared(true: BoxedCrystal, found: Crystal | Verdict) -> ReadBack:
     return ReadBack(found, formula, None if match is None else float(match[0]), alike)
 
 
-def read_back(model: Hoffmann, true: BoxedCrystal, density: Floats) -> dict[tuple[str, str, str], ReadBack]:
-    """A density (n, n, n) read every way: (cell, species, "any" or "known" elements) -> the reading."""
+def read_back(model: Hoffmann, true: BoxedCrystal, density: Floats) -> dict[tuple[str, ...], ReadBack]:
+    """A density (n, n, n) read every way: (cell, atoms, species, "any" or "known" elements) -> the reading."""
     probabilities = model.segmenter.probabilities(density[None, None])[0]
     requests = {"any": SampleRequest(), "known": SampleRequest(field=true.crystal.composition.field)}
-    found = {}
+    found: dict[tuple[str, ...], ReadBack] = {}
     for cell in CELLS:
         cells = model.cells_of(density, true.lattice, cell)
-        for elements, request in requests.items():
-            atoms = model.read_voxels(probabilities, cells, request)
-            for species in SPECIES:
-                found[cell, species, elements] = compared(true, model.named(atoms, density, request, species))
+        for atoms in ATOMS:
+            sites = model.sites_of(density, cells, atoms)
+            for elements, request in requests.items():
+                read = model.read_voxels(probabilities, sites, request)
+                for species in SPECIES:
+                    found[cell, atoms, species, elements] = compared(true, model.named(read, density, request, species))
     return found
 
 

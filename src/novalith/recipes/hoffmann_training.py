@@ -6,8 +6,8 @@ checkpoint, one in twenty judges the weights after every epoch, the others are l
 UNet what it will be given, densities that went through the autoencoder, in turn with true ones; the paper trains both
 networks at once instead.
 
-Options: `cell` (beside, autocorrelation), `species` (network, heights), `crystals`, the most crystals that are learned
-from.
+Options: `cell` (beside, autocorrelation), `species` (network, heights), `atoms` (density, network), `crystals`, the
+most crystals that are learned from.
 """
 
 from __future__ import annotations
@@ -25,7 +25,16 @@ from novalith.data.structure_table import StructureTable, bundled_structure_tabl
 from novalith.errors import EmptyResultError, InputError, UnknownNameError
 from novalith.generate.image_autoencoder import ImageAutoencoder
 from novalith.materials import Crystal, Verdict
-from novalith.recipes.hoffmann import CELLS, NAME, SIZES, SPECIES, Hoffmann, HoffmannSettings, reconstruct_density
+from novalith.recipes.hoffmann import (
+    ATOMS,
+    CELLS,
+    NAME,
+    SIZES,
+    SPECIES,
+    Hoffmann,
+    HoffmannSettings,
+    reconstruct_density,
+)
 from novalith.recipes.hoffmann_images import BoxedCrystal, DensityImages, SpeciesImages, heaviest_allowed
 from novalith.recipes.training import TrainingOrder, TrainingSummary, named_size
 
@@ -241,9 +250,14 @@ def train_from_file(order: TrainingOrder) -> TrainingSummary:
     if order.targets:
         raise UnknownNameError(f"target of {NAME}, which has no condition", order.targets[0], ())
     for name in order.options:
-        if name not in ("cell", "species", "crystals"):
-            raise UnknownNameError(f"option of {NAME}", name, ("cell", "species", "crystals"))
-    model = Hoffmann(sized(order.size, order.epochs), order.option("cell", CELLS), order.option("species", SPECIES))
+        if name not in ("cell", "species", "atoms", "crystals"):
+            raise UnknownNameError(f"option of {NAME}", name, ("cell", "species", "atoms", "crystals"))
+    model = Hoffmann(
+        sized(order.size, order.epochs),
+        order.option("cell", CELLS),
+        order.option("species", SPECIES),
+        order.option("atoms", ATOMS),
+    )
     most = order.options.get("crystals", "")
     if most and (not most.isdigit() or int(most) < FEWEST_CRYSTALS):
         raise InputError(f"crystals={most} came; expected a whole number of at least {FEWEST_CRYSTALS}.")

@@ -114,10 +114,15 @@ def shown_share(lattice: Floats, box: Box) -> Verdict:
 
 def blurred(field: Floats, lattice: Floats, width_a: float) -> Floats:
     """A field of a cell convolved with a periodic Gaussian, (m_a, m_b, m_c)."""
-    waves = np.stack(np.meshgrid(*(np.fft.fftfreq(m, 1 / m) for m in field.shape), indexing="ij"), axis=-1)
-    squares = ((waves @ np.linalg.inv(lattice).T) ** 2).sum(axis=-1) * (2 * np.pi) ** 2
+    squares = reciprocal_squares(field.shape, lattice)
     out: Floats = np.fft.ifftn(np.fft.fftn(field) * np.exp(-squares * width_a**2 / 2)).real
     return out
+
+
+def reciprocal_squares(shape: tuple[int, ...], lattice: Floats) -> Floats:
+    """k^2 (1/Å2) of the waves of a grid of so many points in a cell."""
+    waves = np.stack(np.meshgrid(*(np.fft.fftfreq(m, 1 / m) for m in shape), indexing="ij"), axis=-1)
+    return np.asarray(((waves @ np.linalg.inv(lattice).T) ** 2).sum(axis=-1) * (2 * np.pi) ** 2)
 
 
 def cell_peaks(field: Floats, lattice: Floats) -> Floats:
@@ -131,7 +136,7 @@ def cell_peaks(field: Floats, lattice: Floats) -> Floats:
     kept: list[Floats] = []
     for place in places:
         centre = _centroid(smooth, place, lattice)
-        if all(_distance(centre, other, lattice) >= MERGED_A for other in kept):
+        if all(periodic_distance(centre, other, lattice) >= MERGED_A for other in kept):
             kept.append(centre)
     return np.array(kept).reshape(-1, 3)
 
@@ -150,7 +155,7 @@ def _centroid(field: Floats, place: NDArray[np.int64], lattice: Floats) -> Float
     return centre
 
 
-def _distance(first: Floats, second: Floats, lattice: Floats) -> float:
+def periodic_distance(first: Floats, second: Floats, lattice: Floats) -> float:
     """Least distance of two fractional positions, Å, over the nearest images."""
     delta = first - second
     delta -= np.rint(delta)
@@ -180,10 +185,17 @@ def atoms_in_cell(probabilities: NDArray[np.float32], lattice: Floats, box: Box)
     peaks = cell_peaks(cell, lattice)
     if float(hydrogen.max()) >= LEAST_FRONT:  # bonded so closely that a map of all atoms shows one maximum for two
         more = cell_peaks(folded(hydrogen, lattice, box)[0], lattice)
-        apart = [all(_distance(h, other, lattice) >= MERGED_A for other in peaks) for h in more]
+        apart = [all(periodic_distance(h, other, lattice) >= MERGED_A for other in peaks) for h in more]
         peaks = np.concatenate([peaks, more[np.array(apart, dtype=bool)]])
     if not 1 <= len(peaks) <= MOST_ATOMS:
         return Verdict(False, RULE, f"{len(peaks)} atoms in the cell; expected 1 to {MOST_ATOMS}.")
+    return named_atoms(probabilities, lattice, peaks, box)
+
+
+def named_atoms(
+    probabilities: NDArray[np.float32], lattice: Floats, peaks: Floats, box: Box, left: float | None = None
+) -> FoldedAtoms:
+    """Atoms at fractional positions, named by the probabilities around them; `left` is their inconsistency if known."""
     owner = voxels_of_atoms(peaks @ lattice, lattice, box).reshape(-1)
     owned = np.flatnonzero(owner)
     of_atom = (owner[owned] == np.arange(1, len(peaks) + 1)[:, None]).astype(np.float32)
@@ -192,7 +204,8 @@ def atoms_in_cell(probabilities: NDArray[np.float32], lattice: Floats, box: Box)
     agreed = float(votes[np.arange(len(votes)), species - 1].sum())
     crystal = Crystal.from_arrays(lattice, [ELEMENTS[z - 1] for z in species], peaks)
     means = votes / np.maximum(of_atom.sum(axis=1), 1)[:, None]
-    return FoldedAtoms(crystal, 1.0 - agreed / max(float(front.sum()), 1e-9), means)
+    front = float((1.0 - probabilities[:, 0]).sum())
+    return FoldedAtoms(crystal, 1.0 - agreed / max(front, 1e-9) if left is None else left, means)
 
 
 def most_consistent(cells: list[FoldedAtoms], slack: float = 0.02) -> FoldedAtoms:

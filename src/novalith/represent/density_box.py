@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,7 +76,7 @@ def atoms_in_box(
     return images[kept], np.tile(numbers, len(steps.reshape(-1, 3)))[kept]
 
 
-def box_density(positions: Floats, numbers: NDArray[np.int64], box: Box) -> NDArray[np.float32]:
+def box_density(positions: Floats, numbers: NDArray[Any], box: Box) -> NDArray[np.float32]:
     """(m, 3) positions in Å and (m,) atomic numbers -> (n, n, n) density, electrons/Å3."""
     waves = np.exp(-((positions[:, :, None] - box.axis_a) ** 2) / (2 * SIGMA_A**2)).astype(np.float32)
     x, y, z = waves[:, 0], waves[:, 1], waves[:, 2]
