@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from novalith.data.library import Library
 from novalith.errors import EmptyResultError, InputError, UnknownNameError
@@ -28,7 +29,7 @@ from novalith.recipes.court_images import (
 )
 from novalith.recipes.court_judging import match_rms, reconstruction_records, site_distance
 from novalith.recipes.court_segmentation import asked_voxels, class_weights
-from novalith.recipes.court_training import FamilySet, gather, held_out, train_court, train_from_file
+from novalith.recipes.court_training import FamilySet, gather, held_out, perceptual_loss, train_court, train_from_file
 from novalith.recipes.crystal_models import SampleRequest
 from novalith.recipes.training import TrainingOrder
 from novalith.represent.density_coordinates import DensityCoordinates, ionic_radius_a
@@ -224,6 +225,14 @@ def test_the_autoencoder_of_a_tiny_model_already_returns_its_images():
     assert [edge_of(image) for image in came] == pytest.approx([c.lattice[0][0] for c in crystals], abs=0.05)
 
 
+def test_a_batch_of_one_image_does_not_stop_the_training():
+    model = tiny()
+    images = torch.from_numpy(flat(np.stack([image_of(c, 8) for c in salts().crystals[:2]])))
+    loss = perceptual_loss(model)
+    assert loss(images, 1.1 * images).item() > 0
+    assert loss(images[:1], 1.1 * images[:1]).item() == 0
+
+
 def test_an_empty_image_and_one_that_is_not_finite_are_verdicts():
     model = tiny()
     image = image_of(salts().crystals[0], 8)
@@ -235,6 +244,19 @@ def test_an_empty_image_and_one_that_is_not_finite_are_verdicts():
     finally:
         model.net.core.bias.data += 50.0
     assert [v.rule for v in found] == ["empty", "decode"]
+
+
+def test_a_core_whose_species_say_no_atom_is_none():
+    model, image = tiny(), image_of(salts().crystals[0], 8)
+    core, regions = np.zeros((12, 12, 12)), np.zeros((12, 12, 12), dtype=int)
+    core[1:4, 1:4, 1:4], core[5:8, 5:8, 5:8] = 1.0, 1.0
+    regions[1:4, 1:4, 1:4], regions[5:8, 5:8, 5:8] = 1, 2
+    species = np.zeros((54, len(model.classes)))
+    species[:27, 3], species[27:, 0], species[27:, 2] = 1.0, 0.6, 0.4
+    found = model._crystal(image, core, regions, species)
+    assert found.species == (model.classes.symbols[2],)
+    species[:27, 0], species[:27, 3] = 0.7, 0.3
+    assert model._crystal(image, core, regions, species).rule == "empty"
 
 
 def test_draws_for_an_energy_lie_between_crystals_of_its_bin():
@@ -325,6 +347,11 @@ def test_a_table_trains_a_model_and_every_row_has_its_reason(tmp_path):
     pd.DataFrame([{"id": "1", "formula": "NaCl"}] * 20).to_csv(tmp_path / "none.csv", index=False)
     with pytest.raises(InputError, match="expected 'cif'"):
         train_from_file(TrainingOrder(tmp_path / "none.csv", tmp_path / "n.safetensors", size="tiny", options=options))
+    pd.DataFrame(rows[:0], columns=list(rows[0])).to_csv(tmp_path / "no_rows.csv", index=False)
+    with pytest.raises(EmptyResultError, match="no rows"):
+        train_from_file(TrainingOrder(tmp_path / "no_rows.csv", tmp_path / "n.safetensors", size="tiny"))
+    with pytest.raises(UnknownNameError, match="familly"):
+        train_from_file(TrainingOrder(None, tmp_path / "n.safetensors", size="tiny", options={"familly": "alloy"}))
     pd.DataFrame(rows[-2:]).to_csv(tmp_path / "few.csv", index=False)
     with pytest.raises(EmptyResultError, match="at least 20"):
         train_from_file(TrainingOrder(tmp_path / "few.csv", tmp_path / "n.safetensors", size="tiny", options=options))

@@ -3,7 +3,8 @@
     image = u, v, x, y, z of a crystal (`novalith.recipes.court_images`),   c = bin of its formation energy, one-hot
     z ~ N(mu(image, c), sigma^2(image, c)),   image' = decoder(z, c)            `novalith.generate.principal_vae`
     loss = sum (image - image')^2 / 2 + beta KL + (1/2) perceptual,   perceptual: squared distance of U-Net features
-    crystal' = cell of x, y, z; atoms: cores of the U-Net, split by watershed; species: softmax summed over each core
+    crystal' = cell of x, y, z; atoms: cores of the U-Net, split by watershed; species: softmax summed over each core,
+               which is left out where "no atom" has half of the sum
 
 The ten bins are quantiles of the training energies; a row of zeros stands for "unknown", which a share of the training
 crystals is given, so that crystals without an energy can be encoded. A draw for an energy lies on the way between the
@@ -62,6 +63,8 @@ Floats = NDArray[np.float32]
 
 #: Bins of the formation energy (published code).
 N_BINS = 10
+#: A core whose voxels give this share or more to "no atom" is none.
+MOST_EMPTY = 0.5
 #: Draws lie up to so far on the way from one training crystal to another.
 FARTHEST = 0.5
 #: Codes whose energy is guessed for one draw.
@@ -234,10 +237,16 @@ class Court(CrystalModel):
         if not regions.any():
             return Verdict(False, "empty", "No voxel of the decoded image lies in the core of an atom.")
         found = found_sites(regions, core, species, np.eye(3) * edge)
-        if len(found.frac) > self.codec.max_sites:
-            return Verdict(False, "sites", f"{len(found.frac)} atoms were decoded; at most {self.codec.max_sites} fit.")
-        symbols = [self.classes.symbols[k] for k in found.classes.argmax(axis=1)]
-        return Crystal.from_arrays(np.eye(3) * edge, symbols, found.frac)
+        # A core is learned from where atoms lie in the family; whether one is there, the species say as well.
+        there = found.classes[:, 0] < MOST_EMPTY
+        if not there.any():
+            return Verdict(
+                False, "empty", "Every core of the decoded image is more likely to be none than any element."
+            )
+        if there.sum() > self.codec.max_sites:
+            return Verdict(False, "sites", f"{there.sum()} atoms were decoded; at most {self.codec.max_sites} fit.")
+        symbols = [self.classes.symbols[k] for k in found.classes[there, 1:].argmax(axis=1)]
+        return Crystal.from_arrays(np.eye(3) * edge, symbols, found.frac[there])
 
     def sample(self, n: int, request: SampleRequest, *, rng: np.random.Generator) -> list[Crystal | Verdict]:
         """Exactly `n` draws; those that left the family are verdicts."""

@@ -151,7 +151,7 @@ def fit_segmentation(  # noqa: PLR0913 - what accompanies a training
 
 
 def segmented(net: SegmentationUnet, images: Floats) -> list[tuple[Floats, NDArray[np.int64], Floats]]:
-    """Of each image (b, 5, n, n, n): core and regions in the padded box, species of their voxels (voxels, elements)."""
+    """Of each image (b, 5, n, n, n): core and regions in the padded box, classes of their voxels (voxels, classes)."""
     import torch
 
     from novalith.represent.watershed_atoms import core_regions
@@ -167,5 +167,5 @@ def segmented(net: SegmentationUnet, images: Floats) -> list[tuple[Floats, NDArr
             regions = core_regions(box)
             where, of = np.unique(numbers[regions > 0], return_inverse=True)
             logits = net.logits(x[i : i + 1], f[i : i + 1], torch.from_numpy(where)[None])[0]
-            found.append((box, regions, logits[:, 1:].softmax(dim=1).numpy()[of]))
+            found.append((box, regions, logits.softmax(dim=1).numpy()[of]))
     return found
