@@ -1,4 +1,4 @@
-"""Every ranked crystal gets the eight properties, or says that it has none; older folders have none and stay readable."""
+"""Every ranked crystal gets the eight properties, or says that it has none; older folders stay readable without."""
 
 import csv
 import io
@@ -58,8 +58,8 @@ def test_columns_of_the_table(rows):
 
 def test_a_record_keeps_properties_and_an_older_one_has_none(rows):
     record = RunRecord(
-        Path("run"), "x", {}, {}, (), (*rows, replace(rows[0], rank=4, id="old", properties=None)), {}, (), "table", "s",
-        4, (),
+        Path("run"), "x", {}, {}, (), (*rows, replace(rows[0], rank=4, id="old", properties=None)), {}, (), "table",
+        "s", 4, (),
     )  # fmt: skip
     again = record_from_json(record_to_json(record), Path("run"))
     assert again.ranked == record.ranked
