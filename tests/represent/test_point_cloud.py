@@ -139,8 +139,7 @@ def test_the_order_of_slots_is_no_part_of_the_crystal():
 def test_what_does_not_fit_is_refused_with_the_limit():
     with pytest.raises(CapabilityError, match="9 Mg in its cell and the layout 8 slots"):
         KIM_LAYOUT.counts(Composition.parse("Mg9O9"))
-    with pytest.raises(
-        CapabilityError, match=r"no slots for it\. .* train for a system that holds Fe"):
+    with pytest.raises(CapabilityError, match=r"no slots for it\. .* train for a system that holds Fe"):
         KIM_LAYOUT.counts(Composition.parse("FeO"))
     with pytest.raises(InputError, match="shape"):
         decode_points(np.zeros((4, 3)), KIM_LAYOUT)
