@@ -88,6 +88,18 @@ def test_resuming_with_another_seed_is_refused(tmp_path):
         )
 
 
+def test_resuming_with_other_data_is_refused(tmp_path):
+    path = tmp_path / "training.safetensors"
+    network = module()
+    train(network, squared_error(network), 40, SETTINGS, Supervision(resume_path=path), rng=np.random.default_rng(3))
+    wider = torch.nn.Sequential(torch.nn.Linear(3, 9), torch.nn.Linear(9, 1))
+    for other, rows in ((network, 40 + SETTINGS.batch_size), (wider, 40)):
+        with pytest.raises(CampaignError, match="other data"):
+            train(
+                other, squared_error(other), rows, SETTINGS, Supervision(resume_path=path), rng=np.random.default_rng(3)
+            )
+
+
 def test_a_loss_that_is_not_finite_stops_the_training():
     network = module()
     with pytest.raises(TrainingDivergedError, match="learning rate"):

@@ -360,6 +360,7 @@ def train_from_file(order: TrainingOrder) -> TrainingSummary:
     The data are a Parquet or CSV file with a column `cif` (or `poscar`) and columns of properties, or a folder of such
     files; without data, the bundled crystals.
     """
+    order.check_options(("members", "precision"))
     precision = order.option("precision", ("float32", "float16"))
     settings = settings_of(order)
     targets = order.targets or LEARNED

@@ -95,6 +95,8 @@ def gather(path: Path | None, family: Family, library: Library, codec: DensityCo
         EmptyResultError: fewer than `FEWEST` crystals are of the family.
     """
     rows = list(_of_table(path, library, family)) if path is not None else []
+    if path is not None and not rows:
+        raise EmptyResultError(f"{path} has columns but no rows; there is nothing to train on.")
     if bundled or path is None:
         rows += list(_of_library(library, family))
     crystals, energies, ids, aside = [], [], [], {}
@@ -185,7 +187,9 @@ def perceptual_loss(model: Court) -> Any:
         chosen = slice(None, max(1, len(x) // settings.perceived))
         wanted, came = (net.features(torch.cat(unflat_parts(rows[chosen], n), dim=1) * units) for rows in (x, decoded))
         parts = [((a - b).float() ** 2).mean() / (a.float() ** 2).mean() for a, b in zip(wanted, came, strict=True)]
-        scale = settings.perceptual * x.shape[1] / 2 * x.var(dim=0).mean()
+        # The last batch may hold one image, which has no variance.
+        spread = x.var(dim=0).mean() if len(x) > 1 else x.new_zeros(())
+        scale = settings.perceptual * x.shape[1] / 2 * spread
         return scale * sum(parts, start=parts[0] * 0) / len(parts)
 
     return loss
@@ -203,6 +207,7 @@ def train_from_file(order: TrainingOrder) -> TrainingSummary:
     unknown = [t for t in order.targets if t != TARGET]
     if unknown:
         raise InputError(f"court is conditioned on {TARGET} alone; {unknown[0]} came.")
+    order.check_options(("family", "bundled", "precision"))
     family = family_named(order.option("family", tuple(FAMILIES)))
     bundled = order.option("bundled", ("yes", "no")) == "yes"
     precision = order.option("precision", ("float32", "float16"))

@@ -130,7 +130,7 @@ def train(
 
     Raises:
         TrainingDivergedError: the loss is not finite; the module keeps the weights it had.
-        CampaignError: the checkpoint to resume belongs to other settings.
+        CampaignError: the checkpoint to resume belongs to other settings or data.
     """
     supervision = supervision or Supervision()
     validation, resume_path = supervision.validation, supervision.resume_path
@@ -139,7 +139,7 @@ def train(
         module.to(device_named(settings.device)), settings, max(1, math.ceil(n_rows / settings.batch_size)), seed
     )
     if resume_path is not None and resume_path.exists():
-        run.restore(load_checkpoint(resume_path, "training"))
+        run.restore(load_checkpoint(resume_path, "training"), resume_path)
     while len(run.curve) < settings.n_epochs and not run.exhausted:
         epoch = len(run.curve)
         # Dropout draws from the global generator; forked, so that the caller's stream is left as it was.
@@ -248,10 +248,16 @@ class _Run:
         }
         return Checkpoint("training", {n: t.detach().cpu().numpy() for n, t in tensors.items()}, config)
 
-    def restore(self, stored: Checkpoint) -> None:
-        if {k: stored.config[k] for k in ("settings", "seed")} != self._identity():
+    def restore(self, stored: Checkpoint, path: Path) -> None:
+        same = {k: stored.config[k] for k in ("settings", "seed")} == self._identity()
+        shapes = {f"weights.{name}": tuple(t.shape) for name, t in self.module.state_dict().items()}
+        kept = {name: t.shape for name, t in stored.tensors.items() if name.startswith("weights.")}
+        # More or fewer batches an epoch make a longer or shorter cycle: those are other data.
+        steps = int(stored.config["schedule"]["total_steps"])
+        if not same or shapes != kept or steps != self.schedule.total_steps:
             raise CampaignError(
-                "The checkpoint to resume was made with other settings or another seed. Use the same, or remove it."
+                f"{path} was left by a training with other settings, other data or another seed. Use the same to go "
+                "on with it, or remove it."
             )
         groups: dict[str, dict[str, Tensor]] = {"weights": {}, "average": {}, "best": {}}
         state: dict[int, dict[str, Tensor]] = {}
