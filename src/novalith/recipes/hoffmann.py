@@ -71,8 +71,8 @@ __all__ = ["ATOMS", "BIBTEX", "CELLS", "NAME", "SIZES", "SPECIES", "Hoffmann", "
 NAME = "hoffmann"
 Floats = NDArray[np.float32]
 CELLS = ("beside", "autocorrelation")
-ATOMS = ("density", "network")
-SPECIES = ("network", "heights")
+ATOMS = ("network", "density")
+SPECIES = ("heights", "network")
 #: Typical edges (Å) and angles (degrees) and their spread over the bundled crystals: the cell's part of the code.
 CELL_MEAN = np.array([4.6, 5.2, 6.2, 90.0, 90.0, 90.0])
 CELL_SPREAD = np.array([1.2, 1.2, 1.3, 15.0, 15.0, 18.0])

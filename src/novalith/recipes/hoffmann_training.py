@@ -6,7 +6,7 @@ checkpoint, one in twenty judges the weights after every epoch, the others are l
 UNet what it will be given, densities that went through the autoencoder, in turn with true ones; the paper trains both
 networks at once instead.
 
-Options: `cell` (beside, autocorrelation), `species` (network, heights), `atoms` (density, network), `crystals`, the
+Options: `cell` (beside, autocorrelation), `species` (heights, network), `atoms` (network, density), `crystals`, the
 most crystals that are learned from.
 """
 
