@@ -35,6 +35,8 @@ from novalith.recipes.training import TrainingOrder
 from novalith.represent.density_coordinates import DensityCoordinates, ionic_radius_a
 from novalith.testing import CrystalModelContract
 
+pytest.importorskip("skimage", reason="the extra 'voxels' is not installed")
+
 FACES = [(0, 0, 0), (0, 0.5, 0.5), (0.5, 0, 0.5), (0.5, 0.5, 0)]
 
 

@@ -74,6 +74,8 @@ def test_requests_are_refused_part_by_part():
         check_request(model, SampleRequest(field=cell(4, "K", "Br").composition.field))
     with pytest.raises(CapabilityError, match="not trained on 'band_gap'"):
         check_request(model, SampleRequest(targets={"band_gap": 1.0}))
+    with pytest.raises(CapabilityError, match="-200 lies far outside"):
+        check_request(model, SampleRequest(targets={"formation_energy": -200.0}))
     with pytest.raises(CapabilityError, match="knows caesium chloride"):
         check_request(model, SampleRequest(family="perovskite"))
     with pytest.raises(InputError, match="spread"):

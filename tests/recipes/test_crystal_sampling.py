@@ -85,6 +85,8 @@ def test_orders_that_do_not_fit_are_refused(checkpoint, ends, tmp_path):
         recipe_of("court", checkpoint)
     with pytest.raises(UnknownNameError, match="Did you mean 'court'"):
         recipe_of("cuort", None)
+    with pytest.raises(ContradictionError, match="Br cannot be both"):
+        draw(SampleOrder(checkpoint=checkpoint, require=("Br", "K"), deny=("Br",)))
     with pytest.raises(InputError, match="at least 1"):
         draw(SampleOrder(checkpoint=checkpoint, n=0))
     with pytest.raises(InputError, match="no goal"):

@@ -1,9 +1,14 @@
 """Cores become atoms: two that touch are split, copies over the faces are one, what is too small is none."""
 
+import sys
+
 import numpy as np
 import pytest
 
+from novalith.errors import MissingExtraError
 from novalith.represent.watershed_atoms import core_regions, found_sites
+
+pytest.importorskip("skimage", reason="the extra 'voxels' is not installed")
 
 N = 24
 PLACES = np.stack(np.meshgrid(*[np.arange(N)] * 3, indexing="ij"), axis=-1)
@@ -17,6 +22,12 @@ def ball(centre, radius):
 def voxel_of(frac):
     """Where a fractional position of the cell lies in the padded box."""
     return (np.array(frac) + 0.25) / 1.5 * N - 0.5
+
+
+def test_scikit_image_is_named_where_it_is_missing(monkeypatch):
+    monkeypatch.setitem(sys.modules, "skimage", None)
+    with pytest.raises(MissingExtraError, match=r"scikit-image, .* pip install 'novalith\[voxels\]'"):
+        core_regions(np.zeros((N, N, N)))
 
 
 def test_two_balls_apart_are_two_regions():

@@ -201,9 +201,12 @@ def train_from_file(order: TrainingOrder) -> TrainingSummary:
     Raises:
         InputError: a column is missing or an option is wrong.
         EmptyResultError: too few crystals are of the family.
+        MissingExtraError: scikit-image is not installed.
     """
     from novalith.recipes.court_judging import reconstruction_records
+    from novalith.represent.watershed_atoms import scikit_image
 
+    scikit_image()  # told now, not when hours later the first image is read
     unknown = [t for t in order.targets if t != TARGET]
     if unknown:
         raise InputError(f"court is conditioned on {TARGET} alone; {unknown[0]} came.")

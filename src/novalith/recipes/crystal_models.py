@@ -167,16 +167,23 @@ def check_request(model: CrystalModel, request: SampleRequest) -> None:
     """Refuse what a model cannot honour, part by part; every model calls it first.
 
     Raises:
-        CapabilityError: the request names a part, a property or a family that the model does not know.
+        CapabilityError: the request names a part, a property, a value or a family that the model does not know.
     """
     for part in request.parts:
         if part not in model.honours:
             known = ", ".join(sorted(model.honours)) or "nothing"
-            raise CapabilityError(f"{model.name} cannot be asked for a {part}; it honours {known}.")
-    for name in request.targets:
+            raise CapabilityError(f"{model.name} cannot be asked for a {part.removesuffix('s')}; it honours {known}.")
+    for name, value in request.targets.items():
         if name not in model.targets:
             known = ", ".join(model.targets) or "no property"
             raise CapabilityError(f"This {model.name} model was not trained on {name!r}; it aims at {known}.")
+        seen = np.asarray(model.training_labels.get(name, ()), dtype=float)
+        # Farther outside than the training crystals lie apart, the nearest of them are no answer any more.
+        if len(seen) and not 2 * seen.min() - seen.max() <= value <= 2 * seen.max() - seen.min():
+            raise CapabilityError(
+                f"This {model.name} model learned from crystals with {name} from {seen.min():.3g} to {seen.max():.3g}; "
+                f"{value:g} lies far outside."
+            )
     if request.family is not None and request.family not in model.families:
         known = ", ".join(model.families) or "no family"
         raise CapabilityError(f"This {model.name} model does not know the family {request.family!r}; it knows {known}.")

@@ -193,6 +193,8 @@ def _request(order: SampleOrder) -> SampleRequest:
     )
     for symbol in (*order.require, *order.deny):
         check_element(symbol)
+    if both := sorted(set(order.require) & set(order.deny)):
+        raise ContradictionError(f"{', '.join(both)} cannot be both required and denied.")
     if not order.system:
         return request
     wanted = parse_request(order.system, max_atoms=order.max_atoms)

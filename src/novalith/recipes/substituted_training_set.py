@@ -219,7 +219,7 @@ def labelled_set(
         if i != j:
             rejected.append((kept[i].id, Verdict(False, "duplicate", f"The same crystal as {kept[j].id}.")))
     crystals = tuple(c for i, c in enumerate(kept) if first[i] == i)
-    _check_enough(len(crystals), field, "crystals are left of")
+    _check_enough(len(crystals), field, "crystals are left of", rejected)
     return TrainingSet(field, crystals, tuple(rejected), len(candidates), CHGNET.label)
 
 
@@ -275,10 +275,11 @@ def _label(
     )  # fmt: skip
 
 
-def _check_enough(n: int, field: PhaseField, what: str) -> None:
+def _check_enough(n: int, field: PhaseField, what: str, rejected: Sequence[tuple[str, Verdict]] = ()) -> None:
     if n < FEWEST_CRYSTALS:
+        told = "".join(f" {id_}: {verdict.reason}" for id_, verdict in rejected[:3])
         raise EmptyResultError(
             f"{n} {what} {field}; a network needs at least {FEWEST_CRYSTALS} training crystals. Allow more atoms or "
             "formulas that are not neutral, raise the limit above the hull, or choose elements that the bundled "
-            "structures know better."
+            f"structures know better.{f' Left out, among others:{told}' if told else ''}"
         )

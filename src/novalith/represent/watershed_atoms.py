@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from novalith.errors import MissingExtraError
 from novalith.represent.density_coordinates import PADDING, SAME_SITE_A, SPAN
 
 Floats = NDArray[np.float64]
@@ -42,10 +43,29 @@ class FoundSites:
     copies: NDArray[np.int64]
 
 
+def scikit_image() -> tuple[Any, Any]:
+    """The modules `morphology` and `segmentation` of scikit-image.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
+    try:
+        import skimage.morphology
+        import skimage.segmentation
+    except ImportError:
+        raise MissingExtraError("scikit-image", "voxels", "Telling atoms in an image apart") from None
+    return skimage.morphology, skimage.segmentation
+
+
 def core_regions(core: NDArray[Any]) -> NDArray[np.int64]:
-    """Label of every voxel (n, n, n), 0 outside of atoms."""
+    """Label of every voxel (n, n, n), 0 outside of atoms.
+
+    Raises:
+        MissingExtraError: scikit-image is not installed.
+    """
     from scipy import ndimage
 
+    scikit_image()
     parts, number = ndimage.label(np.asarray(core) > THRESHOLD)
     labels = np.zeros(parts.shape, dtype=np.int64)
     for i, window in enumerate(ndimage.find_objects(parts, number)):
@@ -99,9 +119,8 @@ def _put_together(frac: Floats, summed: Floats, mass: Floats, cut: NDArray[np.bo
 def _atoms_of(region: NDArray[np.bool_], core: NDArray[Any], rounds: int) -> list[NDArray[np.bool_]]:
     """The masks of the atoms in one connected region."""
     from scipy import ndimage
-    from skimage.morphology import ball, erosion
-    from skimage.segmentation import watershed
 
+    morphology, segmentation = scikit_image()
     if region.sum() < FEWEST_VOXELS:
         return []
     if rounds == 0 or _solidity(region) >= SOLIDITY:
@@ -109,20 +128,19 @@ def _atoms_of(region: NDArray[np.bool_], core: NDArray[Any], rounds: int) -> lis
     padded = eroded = np.pad(region, 1)
     number = 1
     while number == 1:  # a thick bridge between two atoms takes more than one erosion
-        eroded = erosion(eroded, ball(1))
+        eroded = morphology.erosion(eroded, morphology.ball(1))
         markers, number = ndimage.label(eroded)
     if number == 0:
         return [region]
-    flooded = watershed(-np.pad(np.asarray(core, dtype=float), 1), markers, mask=padded)[1:-1, 1:-1, 1:-1]
+    flooded = segmentation.watershed(-np.pad(np.asarray(core, dtype=float), 1), markers, mask=padded)[1:-1, 1:-1, 1:-1]
     pieces = (flooded == k + 1 for k in range(number))
     return [atom for piece in pieces for atom in _atoms_of(piece, core, rounds - 1)]
 
 
 def _solidity(region: NDArray[np.bool_]) -> float:
     """Voxels of a region over those of its convex hull; 1 for flat ones, which have no volume."""
-    from skimage.morphology import convex_hull_image
-
+    morphology, _ = scikit_image()
     spread = np.argwhere(region)
     if min(np.ptp(spread, axis=0)) == 0 or np.linalg.matrix_rank(spread - spread[0]) < 3:
         return 1.0
-    return float(region.sum() / convex_hull_image(region, offset_coordinates=False).sum())
+    return float(region.sum() / morphology.convex_hull_image(region, offset_coordinates=False).sum())
