@@ -15,6 +15,7 @@ softmax probabilities instead of votes. Morphology by scikit-image (van der Walt
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -50,11 +51,9 @@ def scikit_image() -> tuple[Any, Any]:
         MissingExtraError: it is not installed.
     """
     try:
-        import skimage.morphology
-        import skimage.segmentation
+        return import_module("skimage.morphology"), import_module("skimage.segmentation")
     except ImportError:
         raise MissingExtraError("scikit-image", "voxels", "Telling atoms in an image apart") from None
-    return skimage.morphology, skimage.segmentation
 
 
 def core_regions(core: NDArray[Any]) -> NDArray[np.int64]:
