@@ -8,9 +8,16 @@ import typer
 
 
 def command(
-    recipe: str = typer.Argument(help="What to train, such as sequence, matgan, ding, elemnet or set-network."),
+    recipe: str = typer.Argument(
+        help="What to train. From formulas: sequence, matgan, ding, elemnet, magpie-forest, set-network, "
+        "two-dimensional. From structures: cgcnn, imatgen, hoffmann, court, point-cloud-gan, cross-domain-gan."
+    ),
     out: Path = typer.Option(..., help="Checkpoint (.safetensors) to write."),
-    data: Path | None = typer.Option(None, help="CSV or Parquet to learn from; the bundled data without it."),
+    data: Path | None = typer.Option(
+        None,
+        help="CSV or Parquet to learn from, with a column of formulas, or of structures (cif) with their properties; "
+        "the bundled data without it.",
+    ),
     column: str = typer.Option("formula", help="Column that holds the formulas."),
     target: list[str] = typer.Option([], help="Property to learn or to be conditioned on; repeat it for more."),
     size: str = typer.Option("default", help="tiny, default or paper (the published sizes)."),

@@ -210,6 +210,7 @@ def train_from_file(order: TrainingOrder) -> TrainingSummary:
     unknown = [t for t in order.targets if t != TARGET]
     if unknown:
         raise InputError(f"court is conditioned on {TARGET} alone; {unknown[0]} came.")
+    order.check_device(NAME)
     order.check_options(("family", "bundled", "precision"))
     family = family_named(order.option("family", tuple(FAMILIES)))
     bundled = order.option("bundled", ("yes", "no")) == "yes"

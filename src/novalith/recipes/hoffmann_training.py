@@ -249,9 +249,8 @@ def train_from_file(order: TrainingOrder) -> TrainingSummary:
     """
     if order.targets:
         raise UnknownNameError(f"target of {NAME}, which has no condition", order.targets[0], ())
-    for name in order.options:
-        if name not in ("cell", "species", "atoms", "crystals"):
-            raise UnknownNameError(f"option of {NAME}", name, ("cell", "species", "atoms", "crystals"))
+    order.check_device(NAME)
+    order.check_options(("cell", "species", "atoms", "crystals"))
     model = Hoffmann(
         sized(order.size, order.epochs),
         order.option("cell", CELLS),

@@ -46,6 +46,7 @@ def train_from_file(order: TrainingOrder) -> TrainingSummary:
     """
     if order.targets:
         raise CapabilityError(f"imatgen has no condition; it cannot be trained for {order.targets[0]!r}.")
+    order.check_device(Imatgen.name)
     order.check_options(("system", "crystals", "steps", "above", "autoencoders"))
     settings = named_size(order.size, SIZES)
     if order.epochs is not None:

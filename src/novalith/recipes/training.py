@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from novalith.errors import UnknownNameError
+from novalith.errors import CapabilityError, UnknownNameError
 
 if TYPE_CHECKING:
     from novalith.training.loop import EpochReport
@@ -80,6 +80,15 @@ class TrainingOrder:
         if value not in known:
             raise UnknownNameError(f"{name} of the recipe", value, known)
         return value
+
+    def check_device(self, recipe: str) -> None:
+        """Make sure that a recipe that trains on the processor alone is not asked for another device.
+
+        Raises:
+            CapabilityError: it is.
+        """
+        if self.device not in ("cpu", "auto"):
+            raise CapabilityError(f"{recipe} trains on the processor alone; {self.device} was asked for as --device.")
 
     def check_options(self, known: tuple[str, ...]) -> None:
         """Make sure that no option is misspelt.
