@@ -25,7 +25,7 @@ def voxel_of(frac):
 
 
 def test_scikit_image_is_named_where_it_is_missing(monkeypatch):
-    monkeypatch.setitem(sys.modules, "skimage", None)
+    monkeypatch.setitem(sys.modules, "skimage.morphology", None)
     with pytest.raises(MissingExtraError, match=r"scikit-image, .* pip install 'novalith\[voxels\]'"):
         core_regions(np.zeros((N, N, N)))
 
