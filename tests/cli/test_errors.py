@@ -22,6 +22,8 @@ CASES = [
     (["discover", "Rn-O", "--out", "run"], 2, "no reference energy of Rn"),
     (["evaluate", "nowhere"], 4, "nowhere"),
     (["relax", "nowhere", "--out", "run"], 4, "nowhere"),
+    (["dft", "nowhere"], 4, "nowhere does not exist"),
+    (["sample", "--recipe", "cort", "--out", "run"], 2, "Did you mean 'court'"),
     (["report", "empty"], 2, "plan.toml is missing"),
     (["cite", "empty"], 2, "plan.toml is missing"),
     (["rediscover", "--draw", "0"], 2, "targets were asked for"),

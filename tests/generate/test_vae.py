@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+import torch
 
 from novalith.errors import CapabilityError
+from novalith.generate.likelihoods import divergence_from_prior
 from novalith.generate.vae import VaeSettings, VariationalAutoencoder
 
 SMALL = VaeSettings(hidden=(32,), n_latent=4, beta=0.05, n_epochs=40, learning_rate=5e-3)
@@ -105,3 +107,12 @@ def test_cross_entropy_equals_that_of_scipy():
     ours = likelihood.errors(likelihood.tensor(x), torch.from_numpy(logits.transpose(0, 2, 1).reshape(7, 12)))
     theirs = -np.take_along_axis(log_softmax(logits, axis=2), x[:, :, None], axis=2)[:, :, 0]
     assert np.allclose(ours.numpy(), theirs, atol=1e-5)
+
+
+def test_the_divergence_from_the_prior_equals_that_of_torch():
+    rng = torch.Generator().manual_seed(0)
+    mean, log_variance = torch.randn(2, 50, 3, generator=rng)
+    theirs = torch.distributions.kl_divergence(
+        torch.distributions.Normal(mean, (log_variance / 2).exp()), torch.distributions.Normal(0.0, 1.0)
+    )
+    torch.testing.assert_close(divergence_from_prior(mean, log_variance), theirs)

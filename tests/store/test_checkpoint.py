@@ -20,6 +20,13 @@ def test_round_trip(tmp_path):
     assert all(np.array_equal(back.tensors[name], MODEL.tensors[name]) for name in MODEL.tensors)
 
 
+def test_parts_are_told_apart_by_their_whole_name():
+    stored = Checkpoint("vae", {"vae.a.b": np.ones(1), "vae2.a": np.zeros(1), "vae": np.zeros(2)})
+    assert list(stored.part("vae")) == ["a.b"]
+    assert stored.part("vae")["a.b"] == 1
+    assert stored.part("unet") == {}
+
+
 def test_equal_models_give_equal_bytes(tmp_path):
     save_checkpoint(MODEL, tmp_path / "a")
     other = Checkpoint("vae", dict(reversed(MODEL.tensors.items())), MODEL.config, MODEL.vocabulary)

@@ -32,7 +32,7 @@ from novalith.campaign.observer import Observer, Silence
 from novalith.campaign.outputs import csv_text
 from novalith.campaign.record import RunRecord
 from novalith.data.door import read_structures
-from novalith.errors import EmptyResultError, InputError
+from novalith.errors import EmptyResultError, InputError, StorageError
 from novalith.materials import Crystal, Verdict
 from novalith.stability.checks import Finding, Toolbox, cost_of, require, run_check
 from novalith.stability.cost import Cost, duration
@@ -61,12 +61,16 @@ def gather_targets(
 
     Raises:
         InputError: files without a folder for the results, or a campaign among other things.
+        StorageError: a path does not exist.
     """
     if any(CampaignFolder(path).plan.is_file() for path in inputs):
         if len(inputs) > 1 or out is not None:
             raise InputError("Give one campaign folder alone; its findings are kept in it.")
         ranked = load_run(inputs[0]).ranked[:top]
         return [Target(row.id, row.crystal) for row in ranked], (), inputs[0] / FOLDER
+    for path in inputs:
+        if not path.exists():
+            raise StorageError(f"{path} does not exist; check the path.")
     if out is None:
         raise InputError("Give --out, a folder for the findings about structures in files.")
     targets: dict[str, Target] = {}

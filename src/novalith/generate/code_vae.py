@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from novalith.errors import CapabilityError, InputError, UnknownNameError
 from novalith.generate.base import Floats, Generator
+from novalith.generate.likelihoods import divergence_from_prior
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -135,7 +136,7 @@ class CodeVae(Generator):
             mean, log_variance = self._encode(x[batch])
             z = mean + s.noise * torch.randn(mean.shape, generator=generator) * (log_variance / 2).exp()
             error = ((self._decoder(z) - x[batch]) ** 2).mean()
-            kl = (mean**2 + log_variance.exp() - log_variance - 1).sum(dim=1).mean() / 2
+            kl = divergence_from_prior(mean, log_variance).sum(dim=1).mean()
             each = functional.binary_cross_entropy_with_logits(self._logits(z), y[batch], reduction="none")
             told = known[batch]
             return error + s.beta * kl + s.head_weight * (each * told).sum() / told.sum().clamp_min(1)

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from novalith.errors import CapabilityError, InputError, UnknownNameError
 from novalith.generate.base import Floats, Generator
+from novalith.generate.likelihoods import divergence_from_prior
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -354,8 +355,7 @@ class ImageAutoencoder(Generator):
             each = each * (1 + self.settings.occupied_weight * (x > 0))
         error = each.flatten(1).sum(dim=1)
         if self.settings.beta:
-            kl = (mean**2 + log_variance.exp() - log_variance - 1) / 2
-            error = error + self.settings.beta * kl.sum(dim=1)
+            error = error + self.settings.beta * divergence_from_prior(mean, log_variance).sum(dim=1)
         return error
 
     def _judge(self, source: ImageSource, condition: Floats | None) -> Callable[[], float]:

@@ -5,7 +5,9 @@
     Numbers        x in R^d            error = sum_d (x_d - y_d)^2 / 2       y: what the decoder returns
     Classes(C)     x in {0..C-1}^d     error = -sum_d log p_d[x_d]           p: softmax over the C outputs of each d
 
-Either error is a negative logarithm of a likelihood (of unit variance, up to a constant), in nats.
+Either error is a negative logarithm of a likelihood (of unit variance, up to a constant), in nats. Beside it stands the
+divergence of a code N(mu, sigma2) from the prior N(0, 1), (mu^2 + sigma2 - log sigma2 - 1) / 2 a dimension (Kingma and
+Welling 2014).
 """
 
 from __future__ import annotations
@@ -18,6 +20,11 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+def divergence_from_prior(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """KL divergence of N(mean, exp(log_variance)) from N(0, 1) in nats, of the shape of its arguments."""
+    return (mean**2 + log_variance.exp() - log_variance - 1) / 2
 
 
 class Likelihood(ABC):

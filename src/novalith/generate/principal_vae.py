@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from novalith.errors import CapabilityError, InputError
 from novalith.generate.base import Floats, Generator
+from novalith.generate.likelihoods import divergence_from_prior
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -124,7 +125,7 @@ class PrincipalVae(Generator):
             z = mean + torch.randn(mean.shape, generator=generator) * (log_variance / 2).exp()
             came = self._decode(z, given[batch])
             error = ((scale * (w[batch] - came)) ** 2).sum(dim=1) / 2
-            total = (error + s.beta * _kl(mean, log_variance).sum(dim=1)).mean()
+            total = (error + s.beta * divergence_from_prior(mean, log_variance).sum(dim=1)).mean()
             if extra_loss is None:
                 return total
             return total + extra_loss(middle + (scale * w[batch]) @ basis, middle + (scale * came) @ basis)
@@ -233,10 +234,6 @@ class PrincipalVae(Generator):
 
         out: Tensor = z + given @ self._shift + self._parts["g"](torch.cat([z, given], dim=1))
         return out
-
-
-def _kl(mean: Tensor, log_variance: Tensor) -> Tensor:
-    return (mean**2 + log_variance.exp() - log_variance - 1) / 2
 
 
 def _components(data: Floats, k: int) -> tuple[Floats, Floats, Floats, Floats]:

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from novalith.errors import CapabilityError
 from novalith.generate.base import Floats, Generator
-from novalith.generate.likelihoods import Classes, Likelihood, Numbers
+from novalith.generate.likelihoods import Classes, Likelihood, Numbers, divergence_from_prior
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -132,7 +132,7 @@ class VariationalAutoencoder(Generator):
             noise = torch.randn(mean.shape[1:] if s.shared_noise else mean.shape, generator=generator)
             z = mean + noise * (log_variance / 2).exp() if s.beta else mean
             error = self.likelihood.errors(x[batch], self._decode(z, given[batch])).sum(dim=1)
-            return (error + s.beta * _kl(mean, log_variance).sum(dim=1)).mean()
+            return (error + s.beta * divergence_from_prior(mean, log_variance).sum(dim=1)).mean()
 
         self._fitted = data
         how = TrainingSettings(s.n_epochs, s.batch_size, s.learning_rate, 1e-4, precision=s.precision)
@@ -213,14 +213,14 @@ class VariationalAutoencoder(Generator):
         with torch.no_grad():
             mean, log_variance = self._encode(x, given)
             error = self.likelihood.errors(x, self._decode(mean, given)).sum(dim=1)
-            return self._numpy(error + self.settings.beta * _kl(mean, log_variance).sum(dim=1))
+            return self._numpy(error + self.settings.beta * divergence_from_prior(mean, log_variance).sum(dim=1))
 
     def inspect(self, data: NDArray[Any], condition: Floats | None = None) -> CollapseReport:
         """Judge on data, best held out, whether the model has collapsed."""
         x, given = self.likelihood.tensor(data), self._condition(condition, len(data))
         mean, log_variance = self._encode(x, given)
         kl = (
-            self._numpy(_kl(mean, log_variance)).mean(axis=0)
+            self._numpy(divergence_from_prior(mean, log_variance)).mean(axis=0)
             if self.settings.beta
             else np.zeros(self.settings.n_latent)
         )
@@ -260,7 +260,3 @@ class VariationalAutoencoder(Generator):
         import torch
 
         return self._decoder(torch.cat([z, given], dim=1)).float()
-
-
-def _kl(mean: Tensor, log_variance: Tensor) -> Tensor:
-    return (mean**2 + log_variance.exp() - log_variance - 1) / 2

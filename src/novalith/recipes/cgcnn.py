@@ -324,8 +324,7 @@ def load_cgcnn(path: Path) -> CgcnnPredictor:
     members = []
     for number in range(int(stored.config["members"])):
         network = new_network(GraphSizes(**stored.config["sizes"]), len(targets) + 1, 0)
-        start = f"member{number}."
-        state = {n.removeprefix(start): torch.from_numpy(a.copy()) for n, a in parts.items() if n.startswith(start)}
+        state = {n: torch.from_numpy(a.copy()) for n, a in stored.part(f"member{number}").items()}
         network.load_state_dict({n: t.float() if t.is_floating_point() else t for n, t in state.items()})
         network.eval()
         members.append(network)

@@ -324,13 +324,9 @@ class Court(CrystalModel):
         settings = CourtSettings(**_tupled(given))
         classes = ElementClasses(tuple(stored.vocabulary["elements"]))
         model = cls(stored.config["family"], classes, Bins(np.array(stored.config["bins"])), settings)
-        parts: dict[str, dict[str, NDArray[Any]]] = {"vae": {}, "unet": {}}
-        for name, tensor in stored.tensors.items():
-            kind, _, rest = name.partition(".")
-            if kind in parts:
-                parts[kind][rest] = np.array(tensor, dtype=np.float32)
-        model.autoencoder = PrincipalVae.of_tensors(settings.autoencoder, (N_BINS,), parts["vae"])
-        model.net.load_state_dict({k: torch.from_numpy(t) for k, t in parts["unet"].items()})
+        model.autoencoder = PrincipalVae.of_tensors(settings.autoencoder, (N_BINS,), stored.part("vae"))
+        weights = {k: torch.from_numpy(np.array(t, dtype=np.float32)) for k, t in stored.part("unet").items()}
+        model.net.load_state_dict(weights)
         model.net.eval()
         model.training_codes = np.array(stored.tensors["training_codes"], dtype=np.float32)
         model.training_labels = {TARGET: np.array(stored.tensors["training_energies"])}

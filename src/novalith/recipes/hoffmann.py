@@ -367,15 +367,10 @@ class Hoffmann(CrystalModel):
         stored = load_checkpoint(path, NAME)
         ways = [stored.config[way] for way in ("cell", "species", "atoms")]
         model = cls(HoffmannSettings.of_json(stored.config["settings"]), *ways)
-        parts: dict[str, dict[str, NDArray[Any]]] = {"vae": {}, "unet": {}, "label": {}}
-        for name, tensor in stored.tensors.items():
-            kind, _, rest = name.partition(".")
-            if rest:
-                parts[kind][rest] = tensor
-        model.autoencoder = ImageAutoencoder.of_tensors(model.settings.autoencoder, (0,), parts["vae"])
-        model.segmenter.restore(parts["unet"])
+        model.autoencoder = ImageAutoencoder.of_tensors(model.settings.autoencoder, (0,), stored.part("vae"))
+        model.segmenter.restore(stored.part("unet"))
         model.training_codes = stored.tensors["codes"].astype(np.float32)
-        model.training_labels = parts["label"]
+        model.training_labels = stored.part("label")
         model.training_formulas = tuple(stored.vocabulary["formulas"])
         model.held_out = tuple(stored.vocabulary["held_out"])
         return model

@@ -248,15 +248,11 @@ class Imatgen(CrystalModel):
             CorruptDataError: it is no such model.
         """
         stored = load_checkpoint(path, cls.name)
-
-        def part(name: str) -> dict[str, NDArray[Any]]:
-            return {k.removeprefix(f"{name}."): t for k, t in stored.tensors.items() if k.startswith(f"{name}.")}
-
         config, record = stored.config, dict(stored.config["vae"])
         record |= {name: tuple(record[name]) for name in ("head_hidden", "shells")}
-        vae = CodeVae.of_tensors(CodeVaeSettings(**record), part("vae"))
-        model = cls(PhaseField(tuple(config["field"])), _codes_of(config, part("codes"), path), vae)
-        model.training_codes, model.training_labels = stored.tensors["training_codes"], part("labels")
+        vae = CodeVae.of_tensors(CodeVaeSettings(**record), stored.part("vae"))
+        model = cls(PhaseField(tuple(config["field"])), _codes_of(config, stored.part("codes"), path), vae)
+        model.training_codes, model.training_labels = stored.tensors["training_codes"], stored.part("labels")
         model.training_formulas = tuple(stored.vocabulary["formulas"])
         return model
 

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from novalith.data.reported_fields import li_candidates, published_scores, two_anion_rows
+from novalith.generate.likelihoods import divergence_from_prior
 from novalith.materials import PhaseField
 from novalith.represent.phase_field import Floats, permuted_vectors, published_vectors
 
@@ -130,7 +131,7 @@ class PublishedNetwork:
             penalty = penalty + (z**2).sum() / len(x)
         y = self.output(z)
         penalty = penalty + (y**2).sum() / len(x)
-        kl = (mean**2 + log_variance.exp() - log_variance - 1).sum(dim=1) / 2
+        kl = divergence_from_prior(mean, log_variance).sum(dim=1)
         return (((x - y) ** 2).sum(dim=1) + kl.abs()).mean() + ACTIVITY_PENALTY * penalty
 
     def reconstruct(self, x: Floats) -> Floats:

@@ -46,6 +46,11 @@ class Checkpoint:
     config: Mapping[str, Any] = field(default_factory=dict)
     vocabulary: Mapping[str, Any] = field(default_factory=dict)
 
+    def part(self, name: str) -> dict[str, NDArray[Any]]:
+        """The tensors stored under `name.`, by the rest of their names; none where nothing is."""
+        start = f"{name}."
+        return {key.removeprefix(start): t for key, t in self.tensors.items() if key.startswith(start)}
+
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
     """Write a checkpoint by rename, so that a reader or a killed process never leaves half a file.
