@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from broken_checkpoints import check_faults_are_told
 
 from novalith.data.library import Library
 from novalith.data.structure_table import bundled_structure_table
@@ -159,3 +160,8 @@ def test_shipped_weights_know_rock_salt_from_a_metal():
     copper = Crystal.from_arrays(np.eye(3) * 3.62, ["Cu"] * 4, fcc)
     said = predictor.predict_all([salt, copper])
     assert said["formation_energy"].value[0] < -1 < said["formation_energy"].value[1]
+
+
+def test_a_checkpoint_that_makes_no_model_is_told_with_its_file(trained, tmp_path):
+    save_cgcnn(trained[0], tmp_path / "whole.safetensors")
+    check_faults_are_told(load_cgcnn, tmp_path / "whole.safetensors", ["vocabulary without units"])

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from broken_checkpoints import check_faults_are_told
 
 from novalith.data.library import Library
 from novalith.errors import EmptyResultError, InputError, UnknownNameError
@@ -370,3 +371,8 @@ def test_castelli_labels_come_with_the_hull_of_the_composition(tmp_path):
     lowest = min(library.hull_energies[f] for f in library.hull_energies if Composition.parse(f).n_atoms <= 5)
     assert (found.energies > lowest - 1).all()
     assert np.isfinite(found.energies).all()
+
+
+def test_a_checkpoint_that_makes_no_model_is_told_with_its_file(tmp_path):
+    tiny().save(tmp_path / "whole.safetensors")
+    check_faults_are_told(Court.load, tmp_path / "whole.safetensors")

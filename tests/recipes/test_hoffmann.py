@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from broken_checkpoints import check_faults_are_told
 
 pytest.importorskip("monai")
 
@@ -234,3 +235,8 @@ def test_classes_of_compounds():
     assert anion_class(caesium_chloride("Ti", "Fe", 2.98)) == "metals and alloys"
     assert crystal_system(rock_salt()) == "cubic"
     assert crystal_system(Crystal.from_arrays(np.diag([3.0, 3.0, 4.1]), ["Fe"], [[0, 0, 0]])) == "tetragonal"
+
+
+def test_a_checkpoint_that_makes_no_model_is_told_with_its_file(tmp_path):
+    trained()[0].save(tmp_path / "whole.safetensors")
+    check_faults_are_told(Hoffmann.load, tmp_path / "whole.safetensors")

@@ -5,6 +5,7 @@ from functools import cache
 
 import numpy as np
 import pytest
+from broken_checkpoints import check_faults_are_told
 
 from novalith.data.library import Library
 from novalith.errors import CapabilityError, InputError
@@ -169,3 +170,8 @@ def test_splits_keep_prototypes_together_and_auc_counts_pairs():
     assert set(part.tolist()) == {0, 1, 2}
     assert auc(np.array([0.9, 0.4, 0.5, 0.1]), np.array([True, True, False, False])) == 0.75
     assert np.isnan(auc(np.array([0.9]), np.array([True])))
+
+
+def test_a_checkpoint_that_makes_no_model_is_told_with_its_file(tmp_path):
+    tiny().save(tmp_path / "whole.safetensors")
+    check_faults_are_told(Imatgen.load, tmp_path / "whole.safetensors", ["no labels.energy_above_hull"])

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from broken_checkpoints import check_faults_are_told
 
 from novalith.data.library import Library
 from novalith.errors import (
@@ -332,3 +333,9 @@ def test_products_are_relaxed_one_row_each(tmp_path, monkeypatch):
     assert (tmp_path / "relaxed.csv").read_text().count("\n") == 3
     assert [p.stem for p in (tmp_path / "relaxed").iterdir()] == [made[0].id]
     assert relaxed_products.distances_told(made).startswith("2 of 2 above 0.5 A, 1 of 2 above 0.6 radii")
+
+
+def test_a_checkpoint_that_makes_no_model_is_told_with_its_file(model, cross_model, tmp_path):
+    for made in (model, cross_model):
+        made.save(tmp_path / "whole.safetensors")
+        check_faults_are_told(type(made).load, tmp_path / "whole.safetensors")

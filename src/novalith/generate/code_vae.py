@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from novalith.errors import CapabilityError, InputError, UnknownNameError
 from novalith.generate.base import Floats, Generator
 from novalith.generate.likelihoods import divergence_from_prior
+from novalith.store.checkpoint import check_shapes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -203,6 +204,8 @@ class CodeVae(Generator):
         model = cls(settings)
         model._build()
         arrays = {name: np.array(t, dtype=np.float32) for name, t in tensors.items()}
+        d, k = (settings.size,), (settings.n_used,)
+        check_shapes(arrays, {"centre": d, "spread": d, "latent_mean": k, "latent_factor": k + k})
         model._centre, model._spread = arrays.pop("centre"), arrays.pop("spread")
         model._latent_mean, model._latent_factor = arrays.pop("latent_mean"), arrays.pop("latent_factor")
         model._all.load_state_dict({name: torch.from_numpy(t) for name, t in arrays.items()})

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from novalith.errors import CapabilityError, InputError, UnknownNameError
 from novalith.generate.base import Floats, Generator
 from novalith.generate.likelihoods import divergence_from_prior
+from novalith.store.checkpoint import check_shapes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -285,6 +286,8 @@ class ImageAutoencoder(Generator):
         model = cls(settings)
         model._build(sizes[0])
         arrays = {name: np.array(t, dtype=np.float32) for name, t in tensors.items()}
+        k = (settings.n_latent,)
+        check_shapes(arrays, {"code_mean": k, "code_factor": k + k})
         model._code_mean, model._code_factor = arrays.pop("code_mean"), arrays.pop("code_factor")
         model._both.load_state_dict({name: torch.from_numpy(t) for name, t in arrays.items()})
         model._both.to(model._device).eval()

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from novalith.errors import CapabilityError, InputError
 from novalith.generate.base import Floats, Generator
 from novalith.generate.likelihoods import divergence_from_prior
+from novalith.store.checkpoint import check_shapes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -192,6 +193,11 @@ class PrincipalVae(Generator):
         arrays = {name: np.array(t, dtype=np.float32) for name, t in tensors.items()}
         model = cls(settings)
         model._mean, model._basis, model._deviations = (arrays.pop(k) for k in ("mean", "basis", "deviations"))
+        k = len(model._deviations)
+        check_shapes(
+            {"basis": model._basis, "deviations": model._deviations, **arrays},
+            {"basis": (k, model._mean.size), "deviations": (k,), "shift": (sizes[0], k)},
+        )
         model._shift = torch.from_numpy(arrays.pop("shift"))
         model._build(sizes[0])
         model._parts.load_state_dict({name: torch.from_numpy(t) for name, t in arrays.items()})

@@ -33,7 +33,7 @@ from novalith.data.structure_table import StructureTable, bundled_structure_tabl
 from novalith.data.targets import TARGETS
 from novalith.data.training_table import MIN_ROWS
 from novalith.errors import InputError, UnknownNameError
-from novalith.materials import Crystal
+from novalith.materials import ELEMENTS, Crystal
 from novalith.networks.crystal_graph import CrystalGraphNetwork, GraphSizes
 from novalith.predict.composition import NEVER_NEGATIVE
 from novalith.predict.crystals import CrystalDomain, CrystalPrediction, fit_domain
@@ -52,7 +52,7 @@ from novalith.recipes.cgcnn_training import (
 )
 from novalith.recipes.training import TrainingOrder, TrainingSummary, named_size
 from novalith.represent.crystal_graph import MERGE_TOLERANCE_A, GraphTable, graph_table, merged
-from novalith.store.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from novalith.store.checkpoint import Checkpoint, check_shapes, load_checkpoint, rebuilds, save_checkpoint
 from novalith.training.loop import EpochReport, Supervision
 
 BIBTEX = """@article{xie2018crystal,
@@ -317,6 +317,7 @@ def save_cgcnn(predictor: CgcnnPredictor, path: Path, precision: str = "float32"
     save_checkpoint(Checkpoint(KIND, tensors, config, vocabulary), path)
 
 
+@rebuilds
 def load_cgcnn(path: Path) -> CgcnnPredictor:
     """Read what `save_cgcnn` wrote."""
     stored = load_checkpoint(path, KIND)
@@ -328,6 +329,14 @@ def load_cgcnn(path: Path) -> CgcnnPredictor:
         network.load_state_dict({n: t.float() if t.is_floating_point() else t for n, t in state.items()})
         network.eval()
         members.append(network)
+    t, p = (len(targets),), (members[0].n_pooled,)
+    n_anchors, n_axes = parts["domain.anchors"].shape
+    shapes = {
+        "baseline.mean": t, "baseline.weights": (len(ELEMENTS), *t), "baseline.scale": t, "widening": t,
+        "domain.elements": (*t, len(ELEMENTS)), "domain.mean": p, "domain.axes": (*p, n_axes),
+        "domain.has": (n_anchors, *t), "domain.reach": t,
+    }  # fmt: skip
+    check_shapes(parts, shapes)
     baseline = ElementBaseline(
         parts["baseline.mean"], parts["baseline.weights"].astype(np.float64), parts["baseline.scale"]
     )

@@ -38,6 +38,7 @@ from novalith.recipes.crystal_models import (
     CodeImages,
     CrystalModel,
     SampleRequest,
+    check_remembered,
     check_request,
     codes_around,
     encodable,
@@ -45,7 +46,7 @@ from novalith.recipes.crystal_models import (
 from novalith.represent.density_coordinates import DensityCoordinates
 from novalith.represent.gene import symmetrised
 from novalith.represent.watershed_atoms import found_sites
-from novalith.store.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from novalith.store.checkpoint import Checkpoint, load_checkpoint, rebuilds, save_checkpoint
 
 if TYPE_CHECKING:
     from novalith.networks.segmentation_unet import SegmentationUnet
@@ -308,6 +309,7 @@ class Court(CrystalModel):
         save_checkpoint(Checkpoint(NAME, tensors, config, vocabulary), path)
 
     @classmethod
+    @rebuilds
     def load(cls, path: Path) -> Court:
         """Read what `save` wrote; weights in half precision are read too.
 
@@ -331,6 +333,7 @@ class Court(CrystalModel):
         model.training_codes = np.array(stored.tensors["training_codes"], dtype=np.float32)
         model.training_labels = {TARGET: np.array(stored.tensors["training_energies"])}
         model.training_formulas = tuple(stored.vocabulary["formulas"])
+        check_remembered(model, model.autoencoder.n_latent)
         return model
 
 

@@ -32,7 +32,7 @@ from novalith.propose.templates import template_table
 from novalith.recipes.substituted_training_set import FEWEST_CRYSTALS, SetLimits, substituted_candidates
 from novalith.represent.point_cloud import niggli_reduced
 from novalith.screen.contact_windows import PUBLISHED_WINDOW_A, ContactWindows, fit_windows
-from novalith.store.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from novalith.store.checkpoint import Checkpoint, load_checkpoint, rebuilds, save_checkpoint
 
 if TYPE_CHECKING:
     from novalith.data.library import Library
@@ -331,6 +331,7 @@ class CrossDomainGan:
         save_checkpoint(Checkpoint(NAME, tensors, config), path)
 
     @classmethod
+    @rebuilds
     def load(cls, path: Path) -> CrossDomainGan:
         """Read what `save` wrote.
 

@@ -203,6 +203,27 @@ def codes_around(model: CrystalModel, request: SampleRequest, n: int, *, rng: np
     return (base + np.float32(request.spread) * scale * noise).astype(np.float32)
 
 
+def check_remembered(model: CrystalModel, n_latent: int) -> None:
+    """Make sure that what a stored model remembers of its training crystals fits together; every `load` ends with it.
+
+    Args:
+        model: as read.
+        n_latent: width of its codes.
+
+    Raises:
+        CorruptDataError: codes of another width, or not as many labels or formulas as codes.
+    """
+    shape, n = np.shape(model.training_codes), len(model.training_formulas)
+    if shape != (n, n_latent):
+        raise CorruptDataError(f"Training codes have the shape {shape}; expected {n}, as many as formulas, {n_latent}.")
+    for name in ("formation_energy", *model.training_labels):
+        if name not in model.training_labels:
+            raise CorruptDataError(f"There is no label {name!r} of the training crystals.")
+        if np.shape(model.training_labels[name]) != (n,):
+            had = np.shape(model.training_labels[name])
+            raise CorruptDataError(f"The labels {name!r} have the shape {had}; expected one for each of {n} crystals.")
+
+
 def encodable(model: CrystalModel, crystals: Sequence[Crystal]) -> None:
     """Refuse crystals outside the limits of a model; every model's `encode` calls it first.
 

@@ -28,6 +28,7 @@ from novalith.recipes.crystal_models import (
     CodeImages,
     CrystalModel,
     SampleRequest,
+    check_remembered,
     check_request,
     codes_around,
     encodable,
@@ -53,7 +54,7 @@ from novalith.represent.box_lattice import corrected_cell, lattice_candidates
 from novalith.represent.box_peaks import Sites, sites_of_density
 from novalith.represent.point_cloud import cell_parameters, lattice_matrix
 from novalith.represent.voxels import check_limits
-from novalith.store.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from novalith.store.checkpoint import Checkpoint, load_checkpoint, rebuilds, save_checkpoint
 
 BIBTEX = """@article{hoffmann2019data,
   title = {Data-driven approach to encoding and decoding 3-D crystal structures},
@@ -356,6 +357,7 @@ class Hoffmann(CrystalModel):
         save_checkpoint(Checkpoint(NAME, tensors, config, vocabulary), path)
 
     @classmethod
+    @rebuilds
     def load(cls, path: Path) -> Hoffmann:
         """Read what `save` wrote.
 
@@ -373,6 +375,7 @@ class Hoffmann(CrystalModel):
         model.training_labels = stored.part("label")
         model.training_formulas = tuple(stored.vocabulary["formulas"])
         model.held_out = tuple(stored.vocabulary["held_out"])
+        check_remembered(model, model.settings.autoencoder.n_latent + len(CELL_MEAN))
         return model
 
     def with_ways(self, cell: str, species: str, atoms: str) -> Hoffmann:

@@ -30,6 +30,7 @@ from novalith.recipes.crystal_models import (
     CodeImages,
     CrystalModel,
     SampleRequest,
+    check_remembered,
     check_request,
     codes_around,
     encodable,
@@ -46,7 +47,7 @@ from novalith.recipes.imatgen_codes import (
 from novalith.recipes.substituted_training_set import FEWEST_CRYSTALS, LabelledCrystal
 from novalith.represent.cell_images import BOX_A, MAX_ELEMENTS, CellImages, basis_positions
 from novalith.represent.wave_codes import REACH_A, SHELLS
-from novalith.store.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from novalith.store.checkpoint import Checkpoint, load_checkpoint, rebuilds, save_checkpoint
 
 if TYPE_CHECKING:
     from novalith.training.loop import EpochReport
@@ -240,6 +241,7 @@ class Imatgen(CrystalModel):
         save_checkpoint(Checkpoint(self.name, tensors, config, {"formulas": list(self.training_formulas)}), path)
 
     @classmethod
+    @rebuilds
     def load(cls, path: Path) -> Imatgen:
         """Read what `save` wrote.
 
@@ -254,6 +256,7 @@ class Imatgen(CrystalModel):
         model = cls(PhaseField(tuple(config["field"])), _codes_of(config, stored.part("codes"), path), vae)
         model.training_codes, model.training_labels = stored.tensors["training_codes"], stored.part("labels")
         model.training_formulas = tuple(stored.vocabulary["formulas"])
+        check_remembered(model, vae.settings.n_used)
         return model
 
     def _refuse(self, request: SampleRequest) -> None:
@@ -308,10 +311,11 @@ def train_imatgen(  # noqa: PLR0913 - what is learned, how, and what accompanies
 
 
 def _codes_of(config: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]], path: Path) -> ImageCodes:
+    learned = config["learned"]
     if config["codes"] == WaveCodes.kind:
         return WaveCodes()
     if config["codes"] == LearnedCodes.kind:
-        return LearnedCodes.of_tensors(LearnedCodesSettings.of_json(config["learned"]), tensors)
+        return LearnedCodes.of_tensors(LearnedCodesSettings.of_json(learned), tensors)
     raise CorruptDataError(f"{path} has codes of kind {config['codes']!r}; this novalith knows waves and learned.")
 
 

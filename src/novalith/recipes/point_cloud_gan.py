@@ -34,7 +34,7 @@ from novalith.represent.point_cloud import (
     niggli_reduced,
 )
 from novalith.screen.contact_windows import ContactWindows, fit_windows
-from novalith.store.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from novalith.store.checkpoint import Checkpoint, load_checkpoint, rebuilds, save_checkpoint
 
 if TYPE_CHECKING:
     import torch
@@ -262,6 +262,7 @@ class PointCloudGan:
         save_checkpoint(Checkpoint(NAME, self._gan.tensors(), config, {"formulas": list(self.formulas)}), path)
 
     @classmethod
+    @rebuilds
     def load(cls, path: Path) -> PointCloudGan:
         """Read what `save` wrote.
 

@@ -15,16 +15,26 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from novalith.errors import CorruptDataError, InputError, StorageError
+from novalith.errors import CapabilityError, CorruptDataError, InputError, StorageError
 from novalith.store.files import write_atomic
 
+P = ParamSpec("P")
+Model = TypeVar("Model")
+
 FORMAT_VERSION = 1
+
+#: Characters of a cause that are told; a network lists every one of its tensors.
+MOST_TOLD = 300
+
+#: What a reader meets in a file whose settings and tensors do not fit together.
+_FAULTS = (LookupError, TypeError, ValueError, AttributeError, RuntimeError, InputError, CorruptDataError)
 
 #: Version -> function that lifts the metadata from that version to the next.
 UPGRADES: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
@@ -98,6 +108,51 @@ def checkpoint_kind(path: Path) -> str:
     return str(_read(path, with_tensors=False)[0]["kind"])
 
 
+def rebuilds(load: Callable[P, Model]) -> Callable[P, Model]:
+    """Decorate a reader of checkpoints, whose last argument is the path, to tell of a file that makes no model.
+
+    A setting that is missing, unknown or out of range, and a tensor that is missing or of another shape, become a
+    `CorruptDataError` that names the file and what was wrong. A device or an optional package that this machine lacks
+    is no fault of the file and stays what it is.
+    """
+
+    @wraps(load)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> Model:
+        path = kwargs.get("path", args[-1] if args else "")
+        try:
+            return load(*args, **kwargs)
+        except CapabilityError:
+            raise
+        except _FAULTS as error:
+            if isinstance(error, CorruptDataError) and str(path) in str(error):
+                raise
+            name = "" if isinstance(error, InputError | CorruptDataError) else f"{type(error).__name__}: "
+            cause = " ".join(str(error).split())
+            told = cause if len(cause) <= MOST_TOLD else f"{cause[:MOST_TOLD]}..."
+            raise CorruptDataError(
+                f"{path} does not hold the settings and tensors of a model ({name}{told}). Train or copy it again."
+            ) from error
+
+    return wrapped
+
+
+def check_shapes(tensors: Mapping[str, NDArray[Any]], shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Make sure that stored tensors that no network checks have the shapes that the settings give them.
+
+    Args:
+        tensors: by name.
+        shapes: of those that are checked.
+
+    Raises:
+        CorruptDataError: one is missing or has another shape.
+    """
+    for name, shape in shapes.items():
+        if name not in tensors:
+            raise CorruptDataError(f"There is no tensor {name!r}.")
+        if tensors[name].shape != shape:
+            raise CorruptDataError(f"Tensor {name!r} has the shape {tensors[name].shape}; expected {shape}.")
+
+
 def _read(path: Path, *, with_tensors: bool) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     from safetensors import SafetensorError, safe_open
 
@@ -114,7 +169,13 @@ def _read(path: Path, *, with_tensors: bool) -> tuple[dict[str, Any], dict[str, 
         ) from None
     if "novalith" not in metadata:
         raise CorruptDataError(f"{path} is a safetensors file of another program; a checkpoint of novalith is needed.")
-    return _lift(json.loads(metadata["novalith"]), path), tensors
+    try:
+        header = json.loads(metadata["novalith"])
+        lifted = _lift(dict(header), path)
+        whole = {"kind": str(lifted["kind"]), **{key: dict(lifted[key]) for key in ("config", "vocabulary")}}
+    except (ValueError, TypeError, KeyError) as error:
+        raise CorruptDataError(f"The header of {path} cannot be read ({error!r}). Train or copy it again.") from None
+    return whole, tensors
 
 
 def _lift(header: dict[str, Any], path: Path) -> dict[str, Any]:
