@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from novalith.errors import CapabilityError, UnknownNameError
+from novalith.recipes.resumption import claim_state, release_state
 
 if TYPE_CHECKING:
     from novalith.training.loop import EpochReport
@@ -138,9 +139,16 @@ def train_recipe(name: str, order: TrainingOrder) -> TrainingSummary:
 
     Raises:
         UnknownNameError: there is no recipe of that name.
+        CampaignError: the state to go on from was left by a training with other data or options.
     """
     if name not in TRAINERS:
         raise UnknownNameError("recipe", name, TRAINERS)
-    summary: TrainingSummary = import_module(TRAINERS[name]).train_from_file(order)
-    order.resume_path.unlink(missing_ok=True)
+    module = import_module(TRAINERS[name])
+    if order.data is None or order.data.exists():  # the recipe says what is missing
+        claim_state(name, order)
+    try:
+        summary: TrainingSummary = module.train_from_file(order)
+        order.resume_path.unlink(missing_ok=True)
+    finally:
+        release_state(order)
     return summary

@@ -33,7 +33,7 @@ from torch import Tensor, nn
 
 from novalith.errors import CampaignError, InputError, UnknownNameError
 from novalith.networks.dense import device_named
-from novalith.store.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from novalith.store.checkpoint import Checkpoint, load_checkpoint, rebuilds, save_checkpoint
 from novalith.training.loop import PRECISIONS, TrainingDivergedError, half_precision
 
 #: Row numbers and a generator (for augmentation) -> rows and their conditions, the latter (n, 0) where there are none.
@@ -204,7 +204,7 @@ def train_adversaries(
     seed, path = int(rng.integers(2**31)), supervision.resume_path
     run = _Run(players, settings, seed)
     if path is not None and path.exists():
-        run.restore(load_checkpoint(path, "adversarial"))
+        run.restore(load_checkpoint(path, "adversarial"), path)
     while len(run.curve) < settings.n_epochs:
         epoch = len(run.curve)
         # Dropout draws from the global generator; forked, so that the caller's stream is left as it was.
@@ -382,11 +382,17 @@ class _Run:
         }
         return Checkpoint("adversarial", {n: t.detach().cpu().numpy() for n, t in tensors.items()}, config)
 
-    def restore(self, stored: Checkpoint) -> None:
-        """Go on from a checkpoint."""
-        if {k: stored.config[k] for k in ("settings", "seed")} != self._identity():
+    @rebuilds
+    def restore(self, stored: Checkpoint, path: Path) -> None:
+        """Go on from a checkpoint that lies at a path."""
+        same = {k: stored.config[k] for k in ("settings", "seed")} == self._identity()
+        modules = self.players.modules.items()
+        shapes = {f"weights.{name}.{n}": tuple(t.shape) for name, m in modules for n, t in m.state_dict().items()}
+        kept = {name: t.shape for name, t in stored.tensors.items() if name.startswith("weights.")}
+        if not same or shapes != kept:
             raise CampaignError(
-                "The checkpoint to resume was made with other settings or another seed. Use the same, or remove it."
+                f"{path} was left by a training with other settings, other data or another seed. Use the same to go "
+                "on with it, or remove it."
             )
         tensors = {name: torch.from_numpy(np.array(a)).to(self.device) for name, a in stored.tensors.items()}
         self.average, self.best = _below(tensors, "average."), _below(tensors, "best.")

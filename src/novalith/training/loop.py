@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from novalith.errors import CampaignError, InputError, NovalithError, UnknownNameError
 from novalith.networks.dense import device_named
-from novalith.store.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from novalith.store.checkpoint import Checkpoint, load_checkpoint, rebuilds, save_checkpoint
 
 #: Loss of a batch: row numbers (on the device) and a generator for dropout-free noise -> scalar.
 BatchLoss = Callable[[Tensor, torch.Generator], Tensor]
@@ -248,6 +248,7 @@ class _Run:
         }
         return Checkpoint("training", {n: t.detach().cpu().numpy() for n, t in tensors.items()}, config)
 
+    @rebuilds
     def restore(self, stored: Checkpoint, path: Path) -> None:
         same = {k: stored.config[k] for k in ("settings", "seed")} == self._identity()
         shapes = {f"weights.{name}": tuple(t.shape) for name, t in self.module.state_dict().items()}
