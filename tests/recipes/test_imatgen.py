@@ -4,6 +4,7 @@ from dataclasses import replace
 from functools import cache
 
 import numpy as np
+import pandas as pd
 import pytest
 from broken_checkpoints import check_faults_are_told
 
@@ -11,6 +12,7 @@ from novalith.data.library import Library
 from novalith.errors import CapabilityError, InputError
 from novalith.generate.image_autoencoder import ImageAutoencoderSettings
 from novalith.materials import Composition, Crystal, PhaseField, Verdict
+from novalith.recipes import imatgen_training
 from novalith.recipes.crystal_models import SampleRequest
 from novalith.recipes.imatgen import SIZES, WAYS, Imatgen, train_imatgen
 from novalith.recipes.imatgen_codes import (
@@ -22,7 +24,7 @@ from novalith.recipes.imatgen_codes import (
     train_codes,
 )
 from novalith.recipes.imatgen_judging import auc, parts_by_prototype, reconstruction_errors, shares_within
-from novalith.recipes.imatgen_training import train_from_file
+from novalith.recipes.imatgen_training import train_from_file, training_set
 from novalith.recipes.substituted_training_set import LabelledCrystal, TrainingSet
 from novalith.recipes.training import TrainingOrder
 from novalith.represent.cell_images import CellImages
@@ -139,6 +141,35 @@ def test_a_set_is_read_and_what_does_not_fit_is_counted(tmp_path):
         train_from_file(replace(order, targets=("formation_energy",)))
     with pytest.raises(InputError, match="system=V-O"):
         train_from_file(replace(order, data=None))
+
+
+def test_a_named_system_leaves_out_what_holds_other_elements(tmp_path, monkeypatch):
+    cubic = {s: Crystal.from_arrays(np.eye(3) * 3, [s], [[0, 0, 0]]) for s in ("V", "Fe")}
+    known = [*(c.crystal for c in labelled()[:12]), *cubic.values()]
+    rows = [{"id": f"r{i}", "cif": c.to_structure().to(fmt="cif")} for i, c in enumerate(known)]
+    pd.DataFrame([*rows, {"id": "broken", "cif": "nothing"}]).to_csv(tmp_path / "rows.csv", index=False)
+    crystals = tuple(LabelledCrystal(f"r{i}", c, f"r{i}", "", -1.0, 0.0, "converged") for i, c in enumerate(known))
+    TrainingSet(PhaseField.parse("Fe-V-O"), crystals, (), 14, "none").save(tmp_path / "set.json")
+    seen = []
+
+    def labelled_set(candidates, field, *_, **__):
+        seen.append((len(candidates), field))
+        return replace(TrainingSet.load(tmp_path / "set.json"), field=field)
+
+    monkeypatch.setattr(imatgen_training, "labelled_set", labelled_set)
+    order = TrainingOrder(None, tmp_path / "m.safetensors", size="tiny", epochs=1, options={"system": "V-O"})
+    _, aside = training_set(replace(order, data=tmp_path / "rows.csv"))
+    assert seen == [(13, FIELD)]  # the metal belongs to its oxides
+    reasons = {id_: verdict.reason for id_, verdict in aside}
+    assert sorted(reasons) == ["broken", "r13"]  # 15 rows = 13 kept + 2 left out
+    assert reasons["r13"] == "It holds Fe, which is not of O-V."
+    training_set(replace(order, data=tmp_path / "rows.csv", options={}))
+    assert seen[1] == (14, PhaseField.parse("Fe-O-V"))
+    summary = train_from_file(replace(order, data=tmp_path / "set.json"))
+    assert (summary.n_rows, list(summary.set_aside.values())) == (13, [f"r13: {reasons['r13']}"])
+    assert Imatgen.load(tmp_path / "m.safetensors").field == FIELD
+    with pytest.raises(InputError, match=r"No crystal of N-V .* holds N; its 14 crystals are of Fe-O-V"):
+        training_set(replace(order, data=tmp_path / "rows.csv", options={"system": "V-N"}))
 
 
 def test_learned_codes_serve_and_are_stored_with_the_model(tmp_path):

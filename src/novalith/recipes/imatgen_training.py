@@ -5,15 +5,17 @@ every order, volumes are rescaled, contacts checked, and a potential relaxes and
 (`novalith.recipes.substituted_training_set`). Crystals of exactly these elements are hidden while it is made, so that
 finding them again means something. It is written beside the checkpoint, NAME-set.json.
 
-Options: `system` (V-O), needed without `--data`; `crystals`, how many substituted structures are labelled; `steps`, the
+Options: `system` (V-O), needed without `--data`; with it, crystals that hold other elements are left out, and those of
+some of its elements alone (V, O) belong to it. `crystals`, how many substituted structures are labelled; `steps`, the
 evaluations each relaxation may take (0 labels them as they are); `above`, the highest energy above the hull of an
 example, eV/atom; `autoencoders`, a checkpoint whose autoencoders of images are used again. `--data` takes a set written
-before, or structures of one system (a folder or a Parquet file with a `cif` column), which are labelled as they are
-unless `steps` says otherwise.
+before, or structures (a folder, a file, or a table with a `cif` column) of one system or of the one named, which are
+labelled as they are unless `steps` says otherwise.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +25,7 @@ from novalith.data.door import read_structures
 from novalith.data.hidden import Hidden
 from novalith.data.library import Library
 from novalith.errors import CapabilityError, InputError
-from novalith.materials import Candidate, Lineage, PhaseField, Verdict
+from novalith.materials import Candidate, Crystal, Lineage, PhaseField, Verdict
 from novalith.recipes.imatgen import SIZES, Imatgen, ImatgenSettings, train_imatgen
 from novalith.recipes.imatgen_codes import ImageCodes, LearnedCodes, WaveCodes, train_codes
 from novalith.recipes.imatgen_judging import held_out_figures
@@ -69,7 +71,7 @@ def training_set(order: TrainingOrder) -> tuple[TrainingSet, list[tuple[str, Ver
     """The crystals of an order with labels, and what of the structures given could not be read or used."""
     cache = order.out.with_name(order.out.name + ".relaxed")
     if order.data is not None and order.data.suffix == ".json" and order.data.is_file():
-        return TrainingSet.load(order.data), []
+        return _of_system(TrainingSet.load(order.data), order)
     limits = SetLimits(
         _whole(order, "crystals", N_CRYSTALS), MAX_SITES, only_neutral=False,
         max_above_hull_ev_per_atom=_number(order, "above", MAX_ABOVE_HULL),
@@ -83,9 +85,12 @@ def training_set(order: TrainingOrder) -> tuple[TrainingSet, list[tuple[str, Ver
         blind = Library(Hidden.of([field.name]) if len(field) > 1 else Hidden())
         candidates = substituted_candidates(blind, field, limits)
     else:
-        candidates, field, aside = _given(order.data)
+        candidates, field, aside = _given(order)
     if len(field) > MAX_ELEMENTS:
-        raise InputError(f"{field} has {len(field)} elements; at most {MAX_ELEMENTS} have an image.")
+        raise InputError(
+            f"{field} has {len(field)} elements; at most {MAX_ELEMENTS} have an image. Name a smaller system, "
+            "--option system=V-O; what holds other elements is left out."
+        )
     verdicts = [CellImages().check(c.crystal) for c in candidates]
     aside += [(c.id, v) for c, v in zip(candidates, verdicts, strict=True) if not v.passed]
     within = [c for c, v in zip(candidates, verdicts, strict=True) if v.passed]
@@ -104,13 +109,48 @@ def with_epochs(settings: ImatgenSettings, epochs: int) -> ImatgenSettings:
     return replace(settings, learned=learned, n_epochs=epochs)
 
 
-def _given(path: Path) -> tuple[list[Candidate], PhaseField, list[tuple[str, Verdict]]]:
-    reading = read_structures(path)
+def _given(order: TrainingOrder) -> tuple[list[Candidate], PhaseField, list[tuple[str, Verdict]]]:
+    reading = read_structures(Path(order.data or ""))
     if not reading.accepted:
-        raise InputError(f"{path} holds no structure that could be read; {len(reading.refused)} were refused.")
-    field = PhaseField(tuple(sorted({s for _, crystal in reading.accepted for s in crystal.species})))
-    given = [Candidate(c, Lineage("given", move=f"given as {id_}", parents=(id_,))) for id_, c in reading.accepted]
-    return given, field, list(reading.refused)
+        told = "; ".join(f"{id_}: {said.reason}" for id_, said in reading.refused[:3]) or "it has no rows"
+        raise InputError(f"{order.data} holds no structure that could be read ({told}).")
+    field, verdicts = _parted([crystal for _, crystal in reading.accepted], order)
+    pairs = list(zip(reading.accepted, verdicts, strict=True))
+    made = [
+        Candidate(crystal, Lineage("given", move=f"given as {id_}", parents=(id_,)))
+        for (id_, crystal), said in pairs
+        if said.passed
+    ]
+    return made, field, [*reading.refused, *((id_, said) for (id_, _), said in pairs if not said.passed)]
+
+
+def _of_system(made: TrainingSet, order: TrainingOrder) -> tuple[TrainingSet, list[tuple[str, Verdict]]]:
+    """A set made before, less what is not of the system of the options."""
+    if "system" not in order.options:
+        return made, []
+    field, verdicts = _parted([c.crystal for c in made.crystals], order)
+    pairs = list(zip(made.crystals, verdicts, strict=True))
+    kept = tuple(c for c, said in pairs if said.passed)
+    return replace(made, field=field, crystals=kept), [(c.id, said) for c, said in pairs if not said.passed]
+
+
+def _parted(crystals: Sequence[Crystal], order: TrainingOrder) -> tuple[PhaseField, list[Verdict]]:
+    """The system to learn, that of the options or all elements of the crystals, and whether each crystal is of it."""
+    if not crystals:
+        raise InputError(f"{order.data} is a training set without crystals; make it again.")
+    found = PhaseField(tuple(sorted({s for crystal in crystals for s in crystal.species})))
+    field = PhaseField.parse(order.options["system"]) if "system" in order.options else found
+    verdicts = []
+    for crystal in crystals:
+        strange = ", ".join(sorted(set(crystal.species) - set(field.elements)))
+        verdicts.append(Verdict(not strange, "system", f"It holds {strange}, which is not of {field}." * bool(strange)))
+    left = {s for crystal, v in zip(crystals, verdicts, strict=True) if v.passed for s in crystal.species}
+    if lacking := ", ".join(s for s in field.elements if s not in left):
+        raise InputError(
+            f"No crystal of {field} in {order.data} holds {lacking}; its {len(crystals)} crystals are of {found}. "
+            "Name a system that they have."
+        )
+    return field, verdicts
 
 
 def _codes(order: TrainingOrder, settings: ImatgenSettings) -> ImageCodes:
