@@ -45,11 +45,13 @@ def command(
     json: bool = typer.Option(False, "--json", help="Print the table as JSON."),
 ) -> None:
     """Propose crystals for a system or a formula; they are relaxed only with --relax."""
+    from novalith.propose.sampling import check_sample_folder
     from novalith.recipes.crystal_sampling import SampleOrder, recipe_of
     from novalith.recipes.relaxed_products import distances_told
 
     targets = dict(split_targets(target))
     recipe = recipe_of(recipe, checkpoint)
+    check_sample_folder(out)
     if photoanode:
         request = _request(system, require=require, deny=deny, spacegroup=spacegroup or None, max_atoms=max_atoms)
         _photoanodes(recipe, checkpoint, request, n, out, seed, targets, json)
@@ -82,13 +84,14 @@ def command(
 
 
 def _from_network(order: Any, out: Path) -> tuple[Any, dict[str, Any], str]:
+    from novalith.propose.sampling import WAY
     from novalith.recipes.crystal_sampling import draw, summary, write_drawn
     from novalith.report.figures.latent import draw_way
 
     drawn = draw(order)
     rows = write_drawn(drawn, out)
     if drawn.model is not None and drawn.way is not None:
-        draw_way(drawn.model, drawn.way, out / "interpolation.svg")
+        draw_way(drawn.model, drawn.way, out / WAY)
     text = f"{drawn.told}\nTables, CIF files and figures in {out}. They are not relaxed."
     return drawn.candidates, summary(drawn, rows, out), text
 

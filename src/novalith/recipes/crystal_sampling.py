@@ -21,7 +21,7 @@ from novalith.data.door import read_structures
 from novalith.errors import CapabilityError, ContradictionError, EmptyResultError, InputError, UnknownNameError
 from novalith.materials import Candidate, Crystal, Lineage, Verdict, check_element
 from novalith.propose.request import parse_request
-from novalith.propose.sampling import write_sample
+from novalith.propose.sampling import REJECTED, TRACE, write_sample
 from novalith.recipes import crystal_models, points_sampling
 from novalith.recipes.crystal_models import (
     CrystalModel,
@@ -37,8 +37,6 @@ from novalith.store.files import write_atomic
 
 #: Draws for every crystal asked for, before fewer are given; the fewest and the most drawn at a time.
 DRAWS_EACH, FEWEST_DRAWS, MOST_DRAWS = 10, 16, 256
-#: Files that are written beside the table of proposals.
-REJECTED, TRACE = "rejected.csv", "trace.csv"
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ import numpy as np
 from novalith.data.library import Library
 from novalith.data.writers import write_cif
 from novalith.materials import Candidate, Composition, Crystal, Lineage
+from novalith.propose.sampling import SCREENED, STRUCTURES, check_sample_folder, clear_sample
 from novalith.recipes.composition_predictors import default_predictor
 from novalith.recipes.point_cloud_gan import NAME, PointCloudGan
 from novalith.recipes.points_judging import LOOSE_RATIO, product_records, relax_products
@@ -32,7 +33,7 @@ from novalith.screen.distances import Distances
 from novalith.screen.duplicates import group_duplicates
 from novalith.store.files import make_folder, write_atomic
 
-TABLE = "photoanodes.csv"
+TABLE = SCREENED
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def screen_photoanodes(
     *,
     rng: np.random.Generator,
 ) -> list[PhotoanodeRow]:
-    """Draw, relax and screen; writes `TABLE` and `structures/ID.cif` of the kept ones.
+    """Draw, relax and screen; writes `TABLE` and `structures/ID.cif` of the kept ones, in the place of earlier ones.
 
     Args:
         model: trained.
@@ -101,8 +102,12 @@ def screen_photoanodes(
         folder: to write to; relaxations are kept in `relax` below it and not repeated.
         limits: what to keep.
         rng: same seed, same products.
+
+    Raises:
+        CampaignError: structures lie in the folder that no sample wrote; nothing was changed.
     """
-    make_folder(folder)
+    structures = make_folder(folder / STRUCTURES)
+    check_sample_folder(folder)
     rows: list[PhotoanodeRow] = []
     crystals: list[Crystal] = []
     rule = Distances(LOOSE_RATIO)
@@ -116,23 +121,31 @@ def screen_photoanodes(
                 rows.append(PhotoanodeRow("", cell.formula, False, verdict.reason))
             else:
                 crystals.append(drawn.crystal)
-    rows += _judged(crystals, folder, limits)
+    judged, kept = _judged(crystals, folder, limits)
+    rows += judged
+    clear_sample(folder)
     text = io.StringIO()
     table = csv.DictWriter(text, list(PhotoanodeRow.__dataclass_fields__), lineterminator="\n")
     table.writeheader()
     table.writerows(asdict(row) for row in rows)
     write_atomic(folder / TABLE, text.getvalue())
+    for candidate in kept:
+        path, notes = structures / f"{candidate.id}.cif", (f"made by {NAME}, relaxed",)
+        write_cif(candidate.crystal, path, symprec=SYMPREC, name=candidate.id, notes=notes)
     return rows
 
 
-def _judged(crystals: Sequence[Crystal], folder: Path, limits: PhotoanodeLimits) -> list[PhotoanodeRow]:
+def _judged(
+    crystals: Sequence[Crystal], folder: Path, limits: PhotoanodeLimits
+) -> tuple[list[PhotoanodeRow], list[Candidate]]:
+    """A row for each crystal, and the relaxed crystals that are kept."""
     products = relax_products(crystals, Library(), 1, folder / "relax")
     judged = product_records(products)
     first = group_duplicates([p.final for p in products]) if products else []
     formulas = [p.final.composition.formula for p in products]
     gaps = default_predictor().predict(read_formulas(formulas), "band_gap") if products else None
     low, high = limits.gap_ev
-    rows = []
+    rows, kept = [], []
     for i, product in enumerate(products):
         candidate = Candidate(product.final, Lineage(NAME))
         above = product.energy_above_hull_ev_per_atom
@@ -148,8 +161,7 @@ def _judged(crystals: Sequence[Crystal], folder: Path, limits: PhotoanodeLimits)
         elif not low <= gap <= high:
             reason = f"A band gap of {gap:.2f} eV; {low:g} to {high:g} is kept."
         if not reason:
-            path = make_folder(folder / "structures") / f"{candidate.id}.cif"
-            write_cif(product.final, path, symprec=SYMPREC, name=candidate.id, notes=(f"made by {NAME}, relaxed",))
+            kept.append(candidate)
         told = judged[i]
         rows.append(
             PhotoanodeRow(
@@ -167,7 +179,7 @@ def _judged(crystals: Sequence[Crystal], folder: Path, limits: PhotoanodeLimits)
                 told["rms_move_a"],
             )
         )
-    return rows
+    return rows, kept
 
 
 def told(rows: Sequence[PhotoanodeRow]) -> str:

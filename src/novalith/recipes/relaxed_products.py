@@ -17,11 +17,12 @@ from typing import Any
 from novalith.data.library import Library
 from novalith.data.writers import write_cif
 from novalith.materials import Candidate
+from novalith.propose.sampling import RELAXED, RELAXED_TABLE
 from novalith.recipes.points_judging import distance_counts, product_records, relax_products, relaxed_counts
 from novalith.represent.gene import SYMPREC
 from novalith.store.files import make_folder, write_atomic
 
-TABLE, FOLDER, CACHE = "relaxed.csv", "relaxed", "relaxations"
+TABLE, FOLDER, CACHE = RELAXED_TABLE, RELAXED, "relaxations"
 
 
 def distances_told(candidates: Sequence[Candidate]) -> str:
