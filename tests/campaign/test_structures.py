@@ -1,11 +1,13 @@
 """Crystals from a folder go down the ladder like those of any proposer, and the folder cannot change unnoticed."""
 
 import csv
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from novalith.campaign.discover import discover
+from novalith.campaign.gather import gather
 from novalith.campaign.plan import Plan
 from novalith.data.writers import write_cif
 from novalith.errors import CampaignError, ContradictionError, EmptyResultError, UnknownNameError
@@ -13,6 +15,8 @@ from novalith.materials import Candidate, Crystal, Lineage
 from novalith.propose.request import parse_request
 from novalith.propose.sampling import write_sample
 from novalith.propose.structures import NAME, Structures, read_given
+from novalith.screen.cell import CellSanity
+from novalith.screen.distances import Distances
 
 
 def cubic(a, species, sites):
@@ -123,3 +127,26 @@ def test_what_does_not_fit_together_is_refused(folder, tmp_path):
     with pytest.raises(EmptyResultError, match="None of the 1 structures"):
         discover(plan(tmp_path), tmp_path / "run", workers=1)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("budget", [1, 3, 9])
+def test_structures_beyond_the_budget_are_counted(folder, tmp_path, budget):
+    many = tmp_path / "many"
+    many.mkdir()
+    for i, first in enumerate(("K", "Rb", "Cs", "Na", "Li")):
+        write_cif(caesium_chloride(3.8 + i / 10, first, "Br"), many / f"{first}.cif", symprec=0.1, name=first, notes=())
+    for path in folder.iterdir():
+        (many / f"other_{path.name}").write_bytes(path.read_bytes())
+    given = read_given(many)
+    asked = plan(many, budget=budget, keep_known=True)
+    request = asked.request(("K", "Rb", "Cs", "Na", "Li", "Br", "Cl", "I"))
+    made = gather(asked, request, [Structures(given)], (CellSanity(), Distances()), None)
+    made.funnel.refuse("reading", given.refused)
+    stages = made.funnel.summary()
+    assert stages[0].entered == len(list(many.iterdir())) == 10
+    for before, after in pairwise(stages):
+        assert after.entered == before.kept, (before.name, after.name)
+    assert stages[-1].kept == len(made.queue) == min(budget, 6)
+    left = [r for r in made.funnel.rejections if r.stage == "budget"]
+    assert all(f"budget of {budget} relaxations" in r.reason for r in left)
+    assert bool(left) == (budget < 6)

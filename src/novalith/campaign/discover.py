@@ -21,7 +21,7 @@ from novalith.campaign.codec import candidate_from_json, candidate_to_json, rela
 from novalith.campaign.finish import CHARGE_RULE, Surroundings, judge_results
 from novalith.campaign.folder import CampaignFolder
 from novalith.campaign.funnel import Funnel
-from novalith.campaign.gather import READING, Gathered, gather, proposal_stages
+from novalith.campaign.gather import BUDGET, READING, Gathered, gather, proposal_stages
 from novalith.campaign.known import Known, known_materials, read_references
 from novalith.campaign.observer import Observer, Silence
 from novalith.campaign.outputs import write_outputs
@@ -197,7 +197,9 @@ def _gathered(job: _Job) -> Gathered:
     """The queue, from its log or made now."""
     if job.folder.queue.exists():
         (head, *rows), _ = read_log(job.folder.queue)
-        funnel = Funnel.from_json(proposal_stages(job.plan), head["funnel"])
+        # A queue that was written before the budget was a stage has no count of it.
+        stages = [s for s in proposal_stages(job.plan) if s != BUDGET or s in head["funnel"]["entered"]]
+        funnel = Funnel.from_json(stages, head["funnel"])
         queue = tuple(candidate_from_json(row) for row in rows)
         return Gathered(queue, funnel, head["drawn"], tuple(tuple(entry) for entry in head.get("formulas", ())))
     ranked, chosen = _formulas(job)

@@ -95,11 +95,16 @@ class Funnel:
     def to_json(self) -> dict[str, Any]:
         """As plain lists."""
         return {
+            "stages": list(self.stages),
             "entered": dict(self._entered),
             "rejections": [[r.id, r.formula, r.generator, r.stage, r.reason, r.rule] for r in self.rejections],
         }
 
     @classmethod
     def from_json(cls, stages: Iterable[str], record: Mapping[str, Any]) -> Funnel:
-        """The inverse of `to_json`."""
-        return cls(tuple(stages), [Rejection(*r) for r in record["rejections"]], Counter(record["entered"]))
+        """The inverse of `to_json`; `stages` are those of a record that does not name its own."""
+        return cls(
+            tuple(record.get("stages", stages)),
+            [Rejection(*r) for r in record["rejections"]],
+            Counter(record["entered"]),
+        )

@@ -2,7 +2,8 @@
 
 Each proposer in turn draws candidates, best first, until one passes every screen; so each gets an equal share of the
 budget until its source is exhausted, and the rest goes to the others. For a chemical system no formula may take more
-than a stated share of the budget. The queue is a pure function of the plan and the bundled data.
+than a stated share of the budget. Given structures are all looked at while there is budget; those for which there is
+none are counted at a stage of their own. The queue is a pure function of the plan and the bundled data.
 """
 
 from __future__ import annotations
@@ -19,24 +20,27 @@ from novalith.campaign.plan import Plan
 from novalith.errors import EmptyResultError
 from novalith.materials import Candidate, Verdict
 from novalith.propose.base import Proposer, Request
+from novalith.propose.structures import NAME as STRUCTURES
 from novalith.screen.base import Rule
 from novalith.screen.duplicates import Reduced, matches, may_match
 from novalith.screen.novelty import Grade, NoveltyIndex
 
-#: A proposer gives up after this many proposals for each relaxation of the budget.
+#: A proposer gives up after this many proposals for each relaxation of the budget; given structures have an end.
 DRAWS_PER_RELAXATION = 40
 
 #: This many formulas share the budget, or as many as there are.
 FORMULAS_PER_BUDGET = 15
 
-#: The first stage of a campaign that proposes given structures.
-READING = "reading"
-PROPOSAL_STAGES = ("request", "cell", "distances", "charge", "share of the formula", "duplicate", "known structure")
+#: The first stages of a campaign that proposes given structures: what can be read, and what has its turn.
+READING, BUDGET = "reading", "budget"
+#: Stages of the screens of crystals; a stage whose screen is not asked is left out: a formula is taken as it is.
+RULE_STAGES = ("cell", "distances", "charge")
+PROPOSAL_STAGES = ("request", *RULE_STAGES, "share of the formula", "duplicate", "known structure")
 
 
 def proposal_stages(plan: Plan) -> tuple[str, ...]:
     """The stages before relaxation, in order."""
-    return (READING, *PROPOSAL_STAGES) if plan.structures else PROPOSAL_STAGES
+    return (READING, BUDGET, *PROPOSAL_STAGES) if plan.structures else PROPOSAL_STAGES
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,8 @@ class _Screens:
     """All questions to a proposal, in the order of their cost."""
 
     def __init__(self, plan: Plan, request: Request, rules: Sequence[Rule], novelty: NoveltyIndex) -> None:
-        self.funnel = Funnel(proposal_stages(plan))
+        asked = {rule.name for rule in rules}
+        self.funnel = Funnel(tuple(s for s in proposal_stages(plan) if s not in RULE_STAGES or s in asked))
         self._plan, self._request, self._rules, self._novelty = plan, request, rules, novelty
         self._queued: dict[str, list[tuple[Candidate, Reduced]]] = {}
         sharing = max(1, min(FORMULAS_PER_BUDGET, len(request.formulas)))
@@ -69,8 +74,7 @@ class _Screens:
     def admit(self, candidate: Candidate) -> bool:
         """Whether a proposal is worth a relaxation; a refusal is counted with its reason."""
         passes, crystal = self.funnel.passes, candidate.crystal
-        if READING in self.funnel.stages:
-            self.funnel.enter(READING)
+        self._read()
         if not passes("request", candidate, self._as_requested(candidate)):
             return False
         for rule in self._rules:
@@ -85,6 +89,18 @@ class _Screens:
             return False
         self._queued.setdefault(crystal.composition.formula, []).append((candidate, reduced))
         return True
+
+    def leave_out(self, candidate: Candidate) -> None:
+        """Count a given structure for which there is no relaxation left."""
+        if BUDGET in self.funnel.stages:
+            self._read()
+            said = f"The budget of {self._plan.budget} relaxations was spent before its turn; raise --budget."
+            self.funnel.reject(BUDGET, candidate, Verdict(False, "budget", said))
+
+    def _read(self) -> None:
+        for stage in (READING, BUDGET):
+            if stage in self.funnel.stages:
+                self.funnel.enter(stage)
 
     def _as_requested(self, candidate: Candidate) -> Verdict:
         composition = candidate.crystal.composition
@@ -147,24 +163,29 @@ def gather(
         (proposer.name, proposer.propose(request, np.random.default_rng([plan.seed, index])))
         for index, proposer in enumerate(proposers)
     ]
+    given = [source for name, source in turns if name == STRUCTURES]
     while turns and len(queue) < plan.budget:
         going_on = []
         for name, source in turns:
             if len(queue) == plan.budget:
                 break
-            accepted = _next_admitted(name, source, screens, drawn, DRAWS_PER_RELAXATION * plan.budget)
+            limit = math.inf if name == STRUCTURES else DRAWS_PER_RELAXATION * plan.budget
+            accepted = _next_admitted(name, source, screens, drawn, limit)
             if accepted is not None:
                 queue.append(accepted)
                 advance(1)
                 going_on.append((name, source))
         turns = going_on
+    for source in given:
+        for candidate in source:
+            screens.leave_out(candidate)
     if not queue:
         raise EmptyResultError(_why_empty(plan, screens.funnel, drawn))
     return Gathered(tuple(queue), screens.funnel, dict(drawn))
 
 
 def _next_admitted(
-    name: str, source: Iterator[Candidate], screens: _Screens, drawn: Counter[str], limit: int
+    name: str, source: Iterator[Candidate], screens: _Screens, drawn: Counter[str], limit: float
 ) -> Candidate | None:
     """The next candidate of a source that passes the screens, or None when it is exhausted."""
     for candidate in source:
