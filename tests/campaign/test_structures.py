@@ -9,6 +9,7 @@ import pytest
 from novalith.campaign.discover import discover
 from novalith.campaign.gather import gather
 from novalith.campaign.plan import Plan
+from novalith.campaign.summary import summary_text
 from novalith.data.writers import write_cif
 from novalith.errors import CampaignError, ContradictionError, EmptyResultError, UnknownNameError
 from novalith.materials import Candidate, Crystal, Lineage
@@ -71,6 +72,7 @@ def test_a_folder_of_many_systems_is_screened_relaxed_ranked_and_resumed(folder,
     with (out / "rejected.csv").open(encoding="utf-8") as lines:
         stopped = {row["formula"] or row["id"]: row["stage"] for row in csv.DictReader(lines)}
     assert stopped == {"broken": "reading", "RnO": "request", "RbI": "cell", "NaCl": "known structure"}
+    assert "Of 5 structures given, 1 could not be read and 0 came after the budget" in summary_text(record)
     table = (out / "candidates.csv").read_bytes()
     assert discover(plan(folder), out, workers=1) == record
     assert (out / "candidates.csv").read_bytes() == table
@@ -80,7 +82,9 @@ def test_a_folder_that_changed_belongs_to_another_campaign_and_its_recipe_is_cit
     made = Candidate(MADE["good"], Lineage("court", move="drawn"))
     write_sample([made], tmp_path / "drawn")
     small = plan(tmp_path / "drawn", budget=1)
-    assert "court" in discover(small, tmp_path / "run", workers=1).cited
+    record = discover(small, tmp_path / "run", workers=1)
+    assert "court" in record.cited
+    assert "structures given" not in summary_text(record)
     changed = caesium_chloride(3.9, "K", "Br")
     write_cif(changed, tmp_path / "drawn" / "structures" / f"{made.id}.cif", symprec=0.1, name=made.id, notes=())
     with pytest.raises(CampaignError, match="data card structures"):

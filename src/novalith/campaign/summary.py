@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from novalith.campaign.gather import BUDGET, READING
 from novalith.campaign.outputs import CANDIDATE_COLUMNS, table_row
 from novalith.campaign.record import RunRecord
 from novalith.recipes.fields import ScoredField
@@ -43,6 +44,7 @@ def summary_text(record: RunRecord, n_rows: int = 10) -> str:
         f"{record.title}: {record.n_relaxations} relaxations, {converged} converged, {len(record.ranked)} ranked.",
         f"{'rank':>4}  {'formula':<16}{'space group':<14}{'meV/atom above hull':>20}  {'novelty':<34}generator",
     ]
+    lines[1:1] = _given_told(record)
     lines += [
         f"{row.rank:>4}  {row.crystal.composition.formula:<16}{row.spacegroup_symbol:<14}"
         f"{1000 * row.energy_above_hull_ev_per_atom:>20.0f}  {row.novelty.grade.value:<34}{row.lineage.generator}"
@@ -53,3 +55,18 @@ def summary_text(record: RunRecord, n_rows: int = 10) -> str:
     lines.append(f"Report: {record.folder / 'report.html'}   Table: {record.folder / 'candidates.csv'}")
     lines.append(f"Energies by a potential ({record.energy_scale}); expect errors of about 0.08 eV/atom.")
     return "\n".join(lines)
+
+
+def _given_told(record: RunRecord) -> list[str]:
+    """What became of given structures before they were screened; no line where none were given or all had their turn."""
+    stages = {stage.name: stage for stage in record.funnel}
+    if READING not in stages:
+        return []
+    n, unread = stages[READING].entered, sum(stages[READING].rejected.values())
+    late = sum(stages[BUDGET].rejected.values()) if BUDGET in stages else 0
+    if not unread and not late:
+        return []
+    return [
+        f"Of {n} structures given, {unread} could not be read and {late} came after the budget was spent (raise "
+        "--budget); rejected.csv names them."
+    ]
