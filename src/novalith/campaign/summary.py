@@ -58,7 +58,7 @@ def summary_text(record: RunRecord, n_rows: int = 10) -> str:
 
 
 def _given_told(record: RunRecord) -> list[str]:
-    """What became of given structures before they were screened; no line where none were given or all had their turn."""
+    """What became of given structures before they were screened; no line where all had their turn."""
     stages = {stage.name: stage for stage in record.funnel}
     if READING not in stages:
         return []
