@@ -58,19 +58,20 @@ class Reading:
     notes: tuple[tuple[str, str], ...] = ()
 
 
-def read_structures(path: Path, *, max_sites: int = MAX_SITES) -> Reading:
+def read_structures(path: Path, *, max_sites: int = MAX_SITES, leave_out: Sequence[Path] = ()) -> Reading:
     """Read a file of structures, or all files of structures that lie in a folder (its sub-folders are left alone).
 
     Args:
         path: a file or a folder.
         max_sites: the most sites of one structure.
+        leave_out: files of the folder that are read in another way and are left alone here.
 
     Raises:
         StorageError: the path does not exist or may not be read.
         InputError: it is no file of structures, or the folder holds none.
     """
     path = Path(path)
-    files, notes = _files(path)
+    files, notes = _files(path, leave_out)
     found: list[tuple[str, Piece]] = []
     for file in files:
         found += _named(file, _pieces(file, max_sites), notes)
@@ -84,7 +85,7 @@ def read_structures(path: Path, *, max_sites: int = MAX_SITES) -> Reading:
     )
 
 
-def _files(path: Path) -> tuple[list[Path], list[tuple[str, str]]]:
+def _files(path: Path, leave_out: Sequence[Path]) -> tuple[list[Path], list[tuple[str, str]]]:
     """Files to read, and notes on those that are none of ours."""
     if not path.exists():
         raise StorageError(f"{path} does not exist; check the path.")
@@ -93,13 +94,18 @@ def _files(path: Path) -> tuple[list[Path], list[tuple[str, str]]]:
             raise InputError(f"{path} is no file of structures; expected {_KINDS}.")
         return [path], []
     try:
-        inside = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
+        inside = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith(".") and p not in leave_out)
     except OSError as error:
         raise StorageError(f"{path}: {error.strerror}. Check its permissions.") from error
     files = [p for p in inside if _is_ours(p) and not _is_other_table(p)]
     if not files:
         raise InputError(f"{path} holds no structures among its {len(inside)} files; expected {_KINDS}.")
     return files, [(p.name, "This file is none of structures and was not read.") for p in inside if p not in files]
+
+
+def is_structure_file(path: Path) -> bool:
+    """Whether the name of a file is that of one that the door reads."""
+    return path.is_file() and not path.name.startswith(".") and _is_ours(path)
 
 
 def _is_poscar(path: Path) -> bool:

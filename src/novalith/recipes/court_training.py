@@ -7,14 +7,17 @@
 Options: `family` (perovskite, heusler, alloy); `bundled=no` leaves the bundled crystals of the family out where a table
 is given; `precision=float16` writes a file half as long. A table needs the columns `cif` and `formation_energy` (or an
 alias); one with `heat_ref` instead, the heat of formation from competing phases (Castelli et al., 2012), has the
-bundled hull of the composition added. One chemical system in five is never trained on; its crystals give the figures.
+bundled hull of the composition added. Structures without such a table (a file, or a folder, which may hold tables too)
+are labelled as they are by the default potential. One chemical system in five is never trained on; its crystals give
+the figures.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from novalith.data.door import is_structure_file, read_structures
 from novalith.data.door_checks import RefusalError
 from novalith.data.door_cif import read_cif
 from novalith.data.library import Library
@@ -33,6 +37,7 @@ from novalith.recipes.court import NAME, SIZES, TARGET, Bins, Court, CourtSettin
 from novalith.recipes.court_families import FAMILIES, Family, family_named
 from novalith.recipes.court_images import UNITS, ElementClasses, flat, image_of, unflat, unflat_parts
 from novalith.recipes.court_segmentation import build, fit_segmentation
+from novalith.recipes.substituted_training_set import potential_energies
 from novalith.recipes.training import TrainingOrder, TrainingSummary, named_size
 from novalith.relax.base import MP2020_PBE
 from novalith.represent.density_coordinates import DensityCoordinates
@@ -52,6 +57,11 @@ HEAT_COLUMN = "heat_ref"
 HELD_OUT = 0.2
 #: Fewer crystals than this are no training set.
 FEWEST = 20
+#: Id, crystal or why there is none, formation energy in eV/atom: NaN where unknown, None where one is to be made.
+Row = tuple[str, Crystal | Verdict, float | None]
+#: Gives crystals without a label formation energies, eV/atom, or the reason why not, by id.
+Label = Callable[[Sequence[tuple[str, Crystal]]], Mapping[str, float | Verdict]]
+TABLES = (".csv", ".parquet")
 _FORMULA = re.compile(r"_chemical_formula_sum\s+['\"]?([^'\"\n]+)")
 
 
@@ -87,39 +97,76 @@ class FamilySet:
         return tuple(c.composition.formula for c in self.crystals)
 
 
-def gather(path: Path | None, family: Family, library: Library, codec: DensityCoordinates, bundled: bool) -> FamilySet:
-    """All crystals of a family in a table and among the bundled structures; every other row has its reason.
+def gather(
+    path: Path | None, family: Family, library: Library, codec: DensityCoordinates, bundled: bool,
+    label: Label | None = None,
+) -> FamilySet:  # fmt: skip
+    """All crystals of a family in a table, file or folder and among the bundled structures; all others have a reason.
+
+    Args:
+        path: a table with labels, structures without, or a folder of both; None for the bundled ones alone.
+        family: which are taken.
+        library: the bundled structures and the hull.
+        codec: its limits hold.
+        bundled: whether the bundled structures are taken too.
+        label: gives (id, crystal) pairs without a label their formation energies, eV/atom, by id.
 
     Raises:
-        InputError: the table cannot be read, or lacks a column.
+        InputError: a table cannot be read, or lacks a column, or structures have no labels and nothing gives them any.
         EmptyResultError: fewer than `FEWEST` crystals are of the family.
     """
-    rows = list(_of_table(path, library, family)) if path is not None else []
+    rows = list(_of_path(path, library, family)) if path is not None else []
     if path is not None and not rows:
         raise EmptyResultError(f"{path} has columns but no rows; there is nothing to train on.")
     if bundled or path is None:
         rows += list(_of_library(library, family))
-    crystals, energies, ids, aside = [], [], [], {}
-    seen: set[tuple[Any, ...]] = set()
+    taken: dict[tuple[Any, ...], tuple[int, str, Crystal, float | None]] = {}
+    aside: dict[int, str] = {}
     for number, (id_, found, energy) in enumerate(rows, start=1):
         ready = family.setting(found) if isinstance(found, Crystal) else found
         said = codec.check(ready) if isinstance(ready, Crystal) else ready
         key = _sketch(ready) if isinstance(ready, Crystal) else ()
         if not said.passed:
             aside[number] = f"{id_}: {said.reason}"
-        elif key in seen:
+        elif key in taken:
             aside[number] = f"{id_}: the same structure came before"
+            if taken[key][3] is None:
+                taken[key] = (*taken[key][:3], energy)  # a label is better than one to be made
         elif isinstance(ready, Crystal):
-            seen.add(key)
-            crystals.append(ready)
-            energies.append(energy)
-            ids.append(id_)
-    if len(crystals) < FEWEST:
+            taken[key] = (number, id_, ready, energy)
+    kept = list(taken.values())
+    if len(kept) >= FEWEST:
+        kept = _labelled(kept, path, label, aside)
+    if len(kept) < FEWEST:
         told = "; ".join(list(aside.values())[:3]) or "there were no rows"
         raise EmptyResultError(
-            f"{len(crystals)} of {len(rows)} crystals are {family.name}s; at least {FEWEST} are needed ({told})."
+            f"{len(kept)} of {len(rows)} crystals are {family.name}s; at least {FEWEST} are needed ({told})."
         )
-    return FamilySet(family.name, tuple(crystals), np.array(energies), tuple(ids), aside)
+    _, ids, crystals, energies = zip(*kept, strict=True)
+    return FamilySet(family.name, crystals, np.array(energies, dtype=float), ids, dict(sorted(aside.items())))
+
+
+def _labelled(
+    taken: list[tuple[int, str, Crystal, float | None]], path: Path | None, label: Label | None, aside: dict[int, str]
+) -> list[tuple[int, str, Crystal, float | None]]:
+    """The same crystals, all with a label; one that cannot be given any is set aside."""
+    bare = [(str(number), crystal) for number, _, crystal, energy in taken if energy is None]
+    if not bare:
+        return taken
+    if label is None:
+        raise InputError(
+            f"{len(bare)} crystals of {path} have no formation energy; give a table with the columns 'cif' and "
+            f"{TARGET!r}."
+        )
+    answers = label(bare)
+    kept: list[tuple[int, str, Crystal, float | None]] = []
+    for number, id_, crystal, energy in taken:
+        answer = answers[str(number)] if energy is None else energy
+        if isinstance(answer, Verdict):
+            aside[number] = f"{id_}: {answer.reason}"
+        else:
+            kept.append((number, id_, crystal, answer))
+    return kept
 
 
 def held_out(crystals: Sequence[Crystal], share: float = HELD_OUT) -> NDArray[np.bool_]:
@@ -196,7 +243,7 @@ def perceptual_loss(model: Court) -> Any:
 
 
 def train_from_file(order: TrainingOrder) -> TrainingSummary:
-    """Train on the crystals of `family` in a table, or in the bundled structures where none is given.
+    """Train on the crystals of `family` in a table, file or folder, and in the bundled structures.
 
     Raises:
         InputError: a column is missing or an option is wrong.
@@ -218,7 +265,9 @@ def train_from_file(order: TrainingOrder) -> TrainingSummary:
     settings = named_size(order.size, SIZES)
     if order.epochs:
         settings = replace(settings, autoencoder=replace(settings.autoencoder, n_epochs=order.epochs))
-    whole = gather(order.data, family, Library(), DensityCoordinates(), bundled)
+    cache = order.out.with_name(order.out.name + ".relaxed")
+    label = partial(potential_energies, library=Library(), cache=cache)
+    whole = gather(order.data, family, Library(), DensityCoordinates(), bundled, label)
     test = held_out(whole.crystals)
     training, left_out = whole.select(np.flatnonzero(~test)), whole.select(np.flatnonzero(test))
     rng = np.random.default_rng(order.seed)
@@ -237,7 +286,22 @@ def _sketch(crystal: Crystal) -> tuple[Any, ...]:
     return (crystal.species, tuple(places.reshape(-1).tolist()), round(crystal.lattice[0][0] / 0.05))
 
 
-def _of_table(path: Path, library: Library, family: Family) -> Iterator[tuple[str, Crystal | Verdict, float]]:
+def _of_path(path: Path, library: Library, family: Family) -> Iterator[Row]:
+    """The rows of tables with labels, and the structures of all other files; these have None for a label."""
+    if path.is_file() and path.suffix.lower() in TABLES:
+        yield from _of_table(path, library, family)
+        return
+    tables = [p for p in sorted(path.iterdir()) if p.suffix.lower() in TABLES] if path.is_dir() else []
+    labelled = [p for p in tables if "cif" in columns_of(p)]
+    for table in labelled:
+        yield from _of_table(table, library, family)
+    if not labelled or any(p.suffix.lower() not in TABLES and is_structure_file(p) for p in path.iterdir()):
+        reading = read_structures(path, leave_out=labelled)
+        yield from ((id_, crystal, None) for id_, crystal in reading.accepted)
+        yield from ((id_, said, None) for id_, said in reading.refused)
+
+
+def _of_table(path: Path, library: Library, family: Family) -> Iterator[Row]:
     import pandas as pd
 
     columns = columns_of(path)
@@ -254,10 +318,22 @@ def _of_table(path: Path, library: Library, family: Family) -> Iterator[tuple[st
     for i, (cif, value) in enumerate(zip(frame["cif"], frame[energy or HEAT_COLUMN], strict=True)):
         id_ = str(frame[key].iloc[i]) if key else f"row {i + 1}"
         found = _structure(str(cif), id_, family)
-        label = float(value) if value is not None else float("nan")
+        label = _number(value)
+        if np.isinf(label):
+            found = Verdict(False, "label", f"{energy or HEAT_COLUMN} is {value!r}, which is no finite number")
         if hull is not None and isinstance(found, Crystal):
             label += hull.energy(found.composition)
         yield id_, found, label
+
+
+def _number(cell: object) -> float:
+    """The number in a cell: NaN where it is empty, infinite where it is no number."""
+    if cell is None or str(cell).strip().lower() in ("", "nan", "none", "null"):
+        return float("nan")
+    try:
+        return float(str(cell))
+    except ValueError:
+        return float("inf")
 
 
 def _structure(cif: str, id_: str, family: Family) -> Crystal | Verdict:
@@ -276,7 +352,7 @@ def _structure(cif: str, id_: str, family: Family) -> Crystal | Verdict:
         return refusal.verdict
 
 
-def _of_library(library: Library, family: Family) -> Iterator[tuple[str, Crystal | Verdict, float]]:
+def _of_library(library: Library, family: Family) -> Iterator[Row]:
     for known in library.structures:
         if family.may_hold(known.gene.composition).passed and family.may_have(known.gene.spacegroup):
             yield known.id, known.crystal, known.properties.get("formation_energy_ev_per_atom", float("nan"))

@@ -243,6 +243,44 @@ def relaxed_records(
     return records
 
 
+def potential_energies(
+    crystals: Sequence[tuple[str, Crystal]], library: Library, *, workers: int = 1, cache: Path | None = None
+) -> dict[str, float | Verdict]:
+    """Formation energies (eV/atom) of crystals as they are, by the default potential, or why there is none.
+
+    They are on the scale of the bundled table, whose elements are the reference.
+
+    Args:
+        crystals: (id, crystal), every id once.
+        library: elemental references.
+        workers: evaluations at a time.
+        cache: folder of evaluations done before.
+    """
+    records = relaxed_records(crystals, 0, workers, cache)
+    references = library.elemental_references(TABLE_REFERENCES)
+    found: dict[str, float | Verdict] = {}
+    for id_, crystal in crystals:
+        energy = _energy(records[id_])
+        strange = ", ".join(sorted(set(crystal.species) - set(references)))
+        if strange:
+            found[id_] = Verdict(False, "reference", f"There is no reference energy of {strange} to label it with.")
+        elif isinstance(energy, Verdict):
+            found[id_] = energy
+        else:
+            formation = formation_energy(crystal.composition.reduced, energy, references)
+            said = judge_formation_energy(formation)
+            found[id_] = formation if said.passed else said
+    return found
+
+
+def _energy(record: dict[str, Any]) -> float | Verdict:
+    """Energy of a record, eV/atom, or how its relaxation ended without one."""
+    energy = record["energy_ev_per_atom"]
+    if record["ending"] not in {Ending.CONVERGED.value, Ending.CAPPED.value} or energy is None:
+        return Verdict(False, "relaxation", f"The relaxation ended {record['ending']}: {record['reason']}")
+    return float(energy)
+
+
 def _record(relaxation: Relaxation) -> dict[str, Any]:
     return {
         "ending": relaxation.ending.value,
@@ -256,9 +294,9 @@ def _record(relaxation: Relaxation) -> dict[str, Any]:
 def _label(
     candidate: Candidate, record: dict[str, Any], hull: ConvexHull, references: Any, limits: SetLimits
 ) -> LabelledCrystal | Verdict:
-    energy = record["energy_ev_per_atom"]
-    if record["ending"] not in {Ending.CONVERGED.value, Ending.CAPPED.value} or energy is None:
-        return Verdict(False, "relaxation", f"The relaxation ended {record['ending']}: {record['reason']}")
+    energy = _energy(record)
+    if isinstance(energy, Verdict):
+        return energy
     crystal = Crystal.from_json(record["final"])
     composition = crystal.composition.reduced
     formation = formation_energy(composition, energy, references)

@@ -1,0 +1,91 @@
+"""Recipes of structures learn from whatever the door reads: a table, a folder, files without labels."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from novalith.data.library import Library
+from novalith.errors import InputError
+from novalith.materials import Crystal, Verdict
+from novalith.recipes.court_families import family_named
+from novalith.recipes.court_training import gather
+from novalith.recipes.substituted_training_set import potential_energies
+from novalith.represent.density_coordinates import DensityCoordinates
+
+
+def caesium_chloride(a, first, second):
+    return Crystal.from_arrays(np.eye(3) * a, [first, second], [(0, 0, 0), (0.5, 0.5, 0.5)])
+
+
+def cif(crystal):
+    return crystal.to_structure().to(fmt="cif")
+
+
+SALTS = {
+    f"{x}{y}": caesium_chloride(3.6 + 0.1 * i + 0.13 * j, x, y)
+    for i, x in enumerate(("Li", "Na", "K", "Rb", "Cs"))
+    for j, y in enumerate(("F", "Cl", "Br", "I", "O"))
+}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    made = tmp_path / "given"
+    made.mkdir()
+    for name, crystal in SALTS.items():
+        (made / f"{name}.cif").write_text(cif(crystal))
+    (made / "broken.cif").write_text("data_broken\n_cell_length_a three\n")
+    (made / "large.cif").write_text(cif(Crystal.from_arrays(np.diag([3.0, 3, 30]), ["Fe"], [[0, 0, 0]])))
+    return made
+
+
+class TestCourt:
+    def gathered(self, path, label=None):
+        return gather(path, family_named("alloy"), Library(), DensityCoordinates(), bundled=False, label=label)
+
+    def test_a_folder_of_structures_is_labelled_and_every_file_has_its_place(self, folder):
+        asked = []
+
+        def label(pairs):
+            asked.extend(pairs)
+            return {
+                id_: -1.0 - 0.1 * k if k else Verdict(False, "relaxation", "It came apart.")
+                for k, (id_, _) in enumerate(pairs)
+            }
+
+        found = self.gathered(folder, label)
+        assert len(asked) == len(SALTS)
+        assert len(found.crystals) == len(SALTS) - 1
+        assert len(found.crystals) + len(found.set_aside) == len(list(folder.iterdir()))
+        assert sorted(found.energies)[-1] == pytest.approx(-1.1)
+        told = " ".join(found.set_aside.values())
+        assert all(words in told for words in ("It came apart", "broken: ", "large: "))
+
+    def test_a_folder_of_tables_brings_its_labels_and_loose_files_are_labelled(self, folder):
+        names = sorted(SALTS)
+        rows = [{"id": n, "cif": cif(SALTS[n]), "formation_energy": -2.0} for n in names[:12]]
+        rows[3]["formation_energy"] = "much"
+        pd.DataFrame(rows).to_csv(folder / "some.csv", index=False)
+        pd.DataFrame({"formula": ["NaCl"]}).to_csv(folder / "other.csv", index=False)
+        found = self.gathered(folder, lambda pairs: dict.fromkeys((id_ for id_, _ in pairs), -1.0))
+        # The row without a number is no label; its crystal comes again as a file.
+        assert sorted(found.energies.tolist()) == [-2.0] * 11 + [-1.0] * 14
+        assert any("'much', which is no finite number" in reason for reason in found.set_aside.values())
+
+    def test_what_has_no_labels_says_how_to_give_them(self, folder):
+        with pytest.raises(InputError, match=r"25 crystals of .*given have no formation energy; give a table"):
+            self.gathered(folder)
+        pd.DataFrame([{"id": n, "cif": cif(c)} for n, c in SALTS.items()]).to_csv(folder / "bare.csv", index=False)
+        with pytest.raises(
+            InputError, match=r"bare.csv has the columns id, cif; expected 'cif' and 'formation_energy'"
+        ):
+            self.gathered(folder, dict)
+
+    def test_the_potential_gives_labels_of_the_right_size(self, tmp_path):
+        salt = Crystal.from_arrays(
+            np.array([[0, 1, 1], [1, 0, 1], [1, 1, 0]]) * 2.82, ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]]
+        )
+        strange = Crystal.from_arrays(np.eye(3) * 4, ["Rn"], [[0, 0, 0]])
+        said = potential_energies([("salt", salt), ("strange", strange)], Library(), cache=tmp_path / "cache")
+        assert said["salt"] == pytest.approx(-2.1, abs=0.1)  # Materials Project, mp-22862: -2.11 eV/atom
+        assert "Rn" in said["strange"].reason
