@@ -2,6 +2,7 @@
 
 import os
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,8 @@ import torch
 from broken_checkpoints import check_faults_are_told
 
 from novalith.data.library import Library
-from novalith.errors import EmptyResultError, InputError, UnknownNameError
-from novalith.materials import Composition, Crystal, Verdict
+from novalith.errors import CorruptDataError, EmptyResultError, InputError, UnknownNameError
+from novalith.materials import ATOMIC_NUMBERS, ELEMENTS, Composition, Crystal, Verdict
 from novalith.recipes.court import N_BINS, SIZES, Bins, Court
 from novalith.recipes.court_bench import _judged
 from novalith.recipes.court_families import family_named, kind_of
@@ -20,6 +21,7 @@ from novalith.recipes.court_guide import EnergyGuide
 from novalith.recipes.court_images import (
     UNITS,
     ElementClasses,
+    column,
     core_labels,
     edge_of,
     flat,
@@ -29,11 +31,13 @@ from novalith.recipes.court_images import (
     unflat,
 )
 from novalith.recipes.court_judging import match_rms, reconstruction_records, site_distance
+from novalith.recipes.court_reading import all_sites, fit_columns, likeliest
 from novalith.recipes.court_segmentation import asked_voxels, class_weights
 from novalith.recipes.court_training import FamilySet, gather, held_out, perceptual_loss, train_court, train_from_file
 from novalith.recipes.crystal_models import SampleRequest
 from novalith.recipes.training import TrainingOrder
 from novalith.represent.density_coordinates import DensityCoordinates, ionic_radius_a
+from novalith.store.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from novalith.testing import CrystalModelContract
 
 pytest.importorskip("skimage", reason="the extra 'voxels' is not installed")
@@ -119,8 +123,16 @@ class TestImages:
         image = image_of(crystal, 32)
         s = ionic_radius_a(28)
         assert 0.2 * np.expm1(image[0, 0, 0, 0]) == pytest.approx(28 / (s**3 * (2 * np.pi) ** 1.5), rel=1e-3)
-        # Column 10 of the periodic table, width 0.7 Å.
-        assert 0.2 * np.expm1(image[1, 0, 0, 0]) == pytest.approx(10 / (0.7**3 * (2 * np.pi) ** 1.5), rel=1e-3)
+        # Column 24 of the long periodic table, each 1.1 times the one before; width 0.7 Å.
+        assert 0.2 * np.expm1(image[1, 0, 0, 0]) == pytest.approx(1.1**23 / (0.7**3 * (2 * np.pi) ** 1.5), rel=1e-3)
+
+    def test_the_long_periodic_table_has_32_columns_and_no_two_neighbours_share_one(self):
+        places = {s: round(np.log(column(ATOMIC_NUMBERS[s])) / np.log(1.1)) + 1 for s in ELEMENTS[:103]}
+        assert [places[s] for s in ("H", "Be", "La", "Ho", "Er", "Yb", "Lu", "Y", "Ti", "Ag", "Cd", "F", "Xe")] == [
+            1, 2, 3, 13, 14, 16, 17, 17, 18, 25, 26, 31, 32,
+        ]  # fmt: skip
+        assert all(places[a] != places[b] for a, b in pairwise(ELEMENTS[:103]))
+        assert places["Ac"] == places["La"] and places["U"] == places["Nd"]
 
     def test_images_repeat_over_the_faces(self):
         one = image_of(perovskite(4.0, ["Sr", "Ti", "O", "O", "O"]), 16)[:2]
@@ -163,6 +175,58 @@ class TestImages:
         picked = asked_voxels(cores, 400, np.random.default_rng(0))
         assert (cores[0, picked[0, :300]] > 0).all()
         assert set(substituted(crystals[0], classes, np.random.default_rng(0)).species) <= set(classes.symbols)
+
+
+def read_back(crystal, starts, noise=0.0):
+    image = image_of(crystal, 16)
+    image[:2] += noise * np.random.default_rng(0).standard_normal((2, 16, 16, 16))
+    edge = crystal.lattice[0][0]
+    fit = all_sites(image[1], np.array(starts, float), edge)
+    symbols = tuple(ELEMENTS[:94])
+    return Crystal.from_arrays(crystal.lattice, likeliest(image[0], fit, edge, symbols), fit.frac)
+
+
+class TestReading:
+    @pytest.mark.parametrize("noise", [0.0, 0.01])
+    def test_neighbours_in_the_row_of_lanthanides_are_told_apart_from_cores_a_tenth_of_an_angstrom_off(self, noise):
+        for rare in ("Tb", "Dy", "Ho", "Er"):
+            crystal = heusler(6.5, "Pd", rare, "Sn")
+            off = 0.02 * np.random.default_rng(1).standard_normal((16, 3))
+            read = read_back(crystal, np.array(crystal.frac_coords) + off, noise)
+            assert read.species == crystal.species
+            distance, alone = site_distance(read, crystal)
+            assert (alone, distance) == (0, pytest.approx(0.0, abs=0.01))
+
+    def test_atoms_that_share_a_core_come_apart(self):
+        close = perovskite(3.6, ["B", "Pb", "N", "O", "F"], [(0, [0.3, 0, 0.12]), (3, [-0.2, 0, 0])])
+        frac = np.array(close.frac_coords)
+        assert np.linalg.norm(frac[0] - frac[3]) * 3.6 == pytest.approx(1.37, abs=0.01)
+        read = read_back(close, np.vstack([(frac[0] + frac[3]) / 2, frac[[1, 2, 4]]]))
+        assert read.composition == close.composition
+        assert site_distance(read, close)[0] == pytest.approx(0.0, abs=0.01)
+
+    def test_all_five_atoms_are_found_from_one_core(self):
+        crystal = perovskite(4.0, ["Sr", "Ti", "O", "N", "F"], [(1, [0.05, 0, 0])])
+        read = read_back(crystal, [(0.4, 0.4, 0.3)])
+        assert read.composition == crystal.composition
+        assert site_distance(read, crystal)[0] == pytest.approx(0.0, abs=0.01)
+
+    @pytest.mark.parametrize("extra", [(0.5, 0, 0), (0.4, 0.45, 0.5), (0.6, 0.6, 0.6)])
+    def test_a_core_without_an_atom_and_a_second_one_of_an_atom_go(self, extra):
+        crystal = caesium_chloride(4.1, "Cs", "Cl")
+        read = read_back(crystal, [*crystal.frac_coords, extra])
+        assert sorted(read.species) == ["Cl", "Cs"]
+
+    def test_the_misfit_is_what_no_atom_explains(self):
+        crystal = caesium_chloride(4.1, "Cs", "Cl")
+        v = image_of(crystal, 16)[1]
+        noise = 0.05 * np.random.default_rng(0).standard_normal(v.shape)
+        heights = np.array([column(ATOMIC_NUMBERS[s]) for s in crystal.species])
+        assert fit_columns(v + noise, np.array(crystal.frac_coords), heights, 4.1).misfit == pytest.approx(
+            0.05, rel=0.05
+        )
+        alone = fit_columns(v, np.array(crystal.frac_coords)[:1], heights[:1], 4.1)
+        assert alone.misfit > 0.3
 
 
 class TestBins:
@@ -256,10 +320,20 @@ def test_a_core_whose_species_say_no_atom_is_none():
     regions[1:4, 1:4, 1:4], regions[5:8, 5:8, 5:8] = 1, 2
     species = np.zeros((54, len(model.classes)))
     species[:27, 3], species[27:, 0], species[27:, 2] = 1.0, 0.6, 0.4
-    found = model._crystal(image, core, regions, species)
+    found = model._crystal(image, core, regions, species, False)
     assert found.species == (model.classes.symbols[2],)
     species[:27, 0], species[:27, 3] = 0.7, 0.3
-    assert model._crystal(image, core, regions, species).rule == "empty"
+    assert model._crystal(image, core, regions, species, True).rule == "empty"
+
+
+def test_a_checkpoint_with_another_image_of_columns_is_refused(tmp_path):
+    tiny().save(tmp_path / "m.safetensors")
+    stored = load_checkpoint(tmp_path / "m.safetensors", "court")
+    assert Court.load(tmp_path / "m.safetensors").family.name == "alloy"
+    old = {k: v for k, v in stored.config.items() if k != "columns"}
+    save_checkpoint(Checkpoint("court", stored.tensors, old, stored.vocabulary), tmp_path / "old.safetensors")
+    with pytest.raises(CorruptDataError, match="train it again"):
+        Court.load(tmp_path / "old.safetensors")
 
 
 def test_draws_for_an_energy_lie_between_crystals_of_its_bin():

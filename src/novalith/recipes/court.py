@@ -3,15 +3,15 @@
     image = u, v, x, y, z of a crystal (`novalith.recipes.court_images`),   c = bin of its formation energy, one-hot
     z ~ N(mu(image, c), sigma^2(image, c)),   image' = decoder(z, c)            `novalith.generate.principal_vae`
     loss = sum (image - image')^2 / 2 + beta KL + (1/2) perceptual,   perceptual: squared distance of U-Net features
-    crystal' = cell of x, y, z; atoms: cores of the U-Net, split by watershed; species: softmax summed over each core,
-               which is left out where "no atom" has half of the sum
+    crystal' = cell of x, y, z; cores of the U-Net, split by watershed, less those where "no atom" has half of the
+               softmax; from there atoms and species are fitted to the image (`novalith.recipes.court_reading`)
 
 The ten bins are quantiles of the training energies; a row of zeros stands for "unknown", which a share of the training
 crystals is given, so that crystals without an energy can be encoded. A draw for an energy lies on the way between the
 codes of two training crystals of its bin, up to half way from the first; of eight such codes the one counts whose
 energy, guessed from the training crystals (`novalith.recipes.court_guide`), is nearest. A draw around a base crystal
 moves from its code by `spread` standard deviations of the codes (the paper's variance around a base compound). Every
-family is cubic, so that the cell is its edge; sites are moved onto the symmetry that spglib finds within 0.1 Å.
+family is cubic, so that the cell is its edge; sites are moved onto the symmetry that spglib finds within 0.03 Å.
 
 Court, Yildirim, Jain and Cole, J. Chem. Inf. Model. 60, 4518 (2020); Hou et al., WACV (2017) for the perceptual loss.
 """
@@ -27,12 +27,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from novalith.errors import InputError
+from novalith.errors import CorruptDataError, InputError
 from novalith.generate.principal_vae import PrincipalVae, PrincipalVaeSettings
 from novalith.materials import Crystal, Verdict
 from novalith.recipes.court_families import family_named
 from novalith.recipes.court_guide import EnergyGuide
 from novalith.recipes.court_images import BEND, ElementClasses, edge_of, flat, image_of, unflat
+from novalith.recipes.court_reading import all_sites, likeliest
 from novalith.recipes.court_segmentation import SegmentationSettings, build, segmented
 from novalith.recipes.crystal_models import (
     CodeImages,
@@ -72,6 +73,10 @@ FARTHEST = 0.5
 GUESSED = 8
 #: Images decoded and read at a time.
 AT_ONCE = 16
+#: Fitted sites are good to a few hundredths of an Å, and moves smaller than that are no symmetry broken.
+SYMPREC_A = 0.03
+#: What the image of columns shows, in checkpoints: a network that learned another one misreads it.
+COLUMNS = "32, each 1.1 times the one before"
 
 
 @dataclass(frozen=True)
@@ -218,20 +223,24 @@ class Court(CrystalModel):
 
     def crystals_of(self, images: Floats) -> list[Crystal | Verdict]:
         """The crystal that each image (b, 5, n, n, n) shows, on its symmetry, or why it shows none."""
-        return [c if isinstance(c, Verdict) else symmetrised(c) for c in self.read(images)]
+        return [c if isinstance(c, Verdict) else symmetrised(c, SYMPREC_A) for c in self.read(images)]
 
-    def read(self, images: Floats) -> list[Crystal | Verdict]:
-        """As `crystals_of`, the sites where they were found in the cell."""
+    def read(self, images: Floats, *, fitted: bool = True) -> list[Crystal | Verdict]:
+        """As `crystals_of`, the sites where they were found in the cell; without the fit, as the network sees them."""
         if not len(images):
             return []
         finite = [bool(np.isfinite(image).all()) for image in images]
         read = segmented(self.net, np.where(np.array(finite)[:, None, None, None, None], images, 0.0))
         return [
-            self._crystal(image, *parts) if good else Verdict(False, "decode", "The image holds numbers not finite.")
+            self._crystal(image, *parts, fitted)
+            if good
+            else Verdict(False, "decode", "The image holds numbers not finite.")
             for image, parts, good in zip(images, read, finite, strict=True)
         ]
 
-    def _crystal(self, image: Floats, core: Floats, regions: NDArray[np.int64], species: Floats) -> Crystal | Verdict:
+    def _crystal(
+        self, image: Floats, core: Floats, regions: NDArray[np.int64], species: Floats, fitted: bool
+    ) -> Crystal | Verdict:
         edge = edge_of(image)
         if isinstance(edge, Verdict):
             return edge
@@ -246,8 +255,13 @@ class Court(CrystalModel):
             )
         if there.sum() > self.codec.max_sites:
             return Verdict(False, "sites", f"{there.sum()} atoms were decoded; at most {self.codec.max_sites} fit.")
-        symbols = [self.classes.symbols[k] for k in found.classes[there, 1:].argmax(axis=1)]
-        return Crystal.from_arrays(np.eye(3) * edge, symbols, found.frac[there])
+        if not fitted:
+            symbols = [self.classes.symbols[k] for k in found.classes[there, 1:].argmax(axis=1)]
+            return Crystal.from_arrays(np.eye(3) * edge, symbols, found.frac[there])
+        fit = all_sites(image[1], found.frac[there], edge)
+        if len(fit.frac) > self.codec.max_sites:
+            return Verdict(False, "sites", f"{len(fit.frac)} atoms were fitted; at most {self.codec.max_sites} fit.")
+        return Crystal.from_arrays(np.eye(3) * edge, likeliest(image[0], fit, edge, self.classes.symbols), fit.frac)
 
     def sample(self, n: int, request: SampleRequest, *, rng: np.random.Generator) -> list[Crystal | Verdict]:
         """Exactly `n` draws; those that left the family are verdicts."""
@@ -305,6 +319,7 @@ class Court(CrystalModel):
         tensors["training_codes"] = self.training_codes.astype(np.float16)
         tensors["training_energies"] = np.asarray(self.training_labels[TARGET], dtype=np.float32)
         config = {"family": self.family.name, "settings": asdict(self.settings), "bins": self.bins.edges.tolist()}
+        config["columns"] = COLUMNS
         vocabulary = {"elements": list(self.classes.symbols), "formulas": list(self.training_formulas)}
         save_checkpoint(Checkpoint(NAME, tensors, config, vocabulary), path)
 
@@ -320,6 +335,8 @@ class Court(CrystalModel):
         import torch
 
         stored = load_checkpoint(path, NAME)
+        if stored.config.get("columns") != COLUMNS:
+            raise CorruptDataError(f"{path} was trained on another image of the columns of elements; train it again.")
         given = dict(stored.config["settings"])
         given["segmentation"] = SegmentationSettings(**_tupled(given["segmentation"]))
         given["autoencoder"] = PrincipalVaeSettings(**given["autoencoder"])

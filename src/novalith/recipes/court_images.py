@@ -1,13 +1,14 @@
 """What Court's networks see of a cubic crystal: five channels, and what they are asked of every voxel.
 
     u = log(1 + density / d0)              density: `novalith.represent.density_coordinates`, heights say Z, widths too
-    v = log(1 + columns / d0)              sum over sites and images of G g(r; 0.7 Å), G the column of the element
+    v = log(1 + columns / d0)              sum over sites and images of G g(r; 0.7 Å), G the height of its column
     x, y, z                                Cartesian coordinates of the voxels / 4 Å
 
     class(voxel) = element of the site within 0.7 Å (the *core* of an atom), 0 where there is none
 
 The published images have the density and the coordinates. Neighbours in a row differ by 1 to 2 % in density, which
-no autoencoder keeps; the column tells them apart. Logarithms, because cations of 0.5 Å stand a hundred times higher
+no autoencoder keeps; the column tells them apart: 32 columns, lanthanides and actinides in their own, each 1.1 times as
+high as the one before. Logarithms, because cations of 0.5 Å stand a hundred times higher
 than anions of 1.3 Å. The published regions of species reach as far as the ion and touch; atoms but hydrogen are at
 least 1.4 Å apart, so that cores do not, and every core is one atom.
 """
@@ -31,6 +32,8 @@ Floats = NDArray[np.float32]
 N_CHANNELS = 5
 #: Density (1/Å3) at which the logarithm bends, near the least that is found between the atoms of a crystal.
 BEND = 0.2
+#: Heights of neighbouring columns: all are as far apart in the logarithm, and 1 to 19 is as wide as 1 to 18.
+COLUMN_RATIO = 1.1
 #: Width of the Gaussians of the columns, Å.
 COLUMN_SIGMA_A = 0.7
 #: Coordinates are divided by this, Å.
@@ -70,11 +73,14 @@ class ElementClasses:
 
 
 @lru_cache(maxsize=128)
-def column(number: int) -> int:
-    """Column of the periodic table, 1 to 18; lanthanides and actinides are in the third."""
+def column(number: int) -> float:
+    """Height of the column of an element: 1.1^(k - 1), k = 1 ... 32 in the long form of the periodic table."""
     from pymatgen.core import Element
 
-    return int(Element(ELEMENTS[number - 1]).group)
+    if 57 <= number <= 70 or 89 <= number <= 102:
+        return COLUMN_RATIO ** (2 + (number - 57 if number <= 70 else number - 89))
+    group = int(Element(ELEMENTS[number - 1]).group)
+    return COLUMN_RATIO ** (group - 1 + (14 if group > 2 else 0))
 
 
 def axis_of(n: int) -> NDArray[np.float64]:

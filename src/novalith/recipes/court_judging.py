@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from novalith.materials import Crystal, Verdict
-from novalith.recipes.court import Court
+from novalith.recipes.court import SYMPREC_A, Court
 from novalith.recipes.court_families import kind_of
 from novalith.recipes.court_images import image_of
 from novalith.recipes.court_training import FamilySet
@@ -48,7 +48,7 @@ def match_rms(decoded: Crystal, true: Crystal) -> float | None:
 
 
 def reconstructed(
-    model: Court, crystals: Sequence[Crystal], energies: NDArray[np.floating[Any]]
+    model: Court, crystals: Sequence[Crystal], energies: NDArray[np.floating[Any]], *, fitted: bool = True
 ) -> list[tuple[Crystal | Verdict, Crystal | Verdict]]:
     """Of each crystal what comes back: as read, and moved onto its symmetry. An energy of NaN stands for unknown."""
     from novalith.represent.gene import symmetrised
@@ -58,32 +58,53 @@ def reconstructed(
         rows = slice(start, start + AT_ONCE)
         given = np.asarray(energies)[rows]
         codes = model.encode_prepared(crystals[rows], given)
-        read = model.read(model.decoded(codes, given))
-        found += [(c, c if isinstance(c, Verdict) else symmetrised(c)) for c in read]
+        read = model.read(model.decoded(codes, given), fitted=fitted)
+        found += [(c, c if isinstance(c, Verdict) else symmetrised(c, SYMPREC_A)) for c in read]
     return found
 
 
-def exact_readings(model: Court, crystals: Sequence[Crystal]) -> list[tuple[Crystal | Verdict, Crystal | Verdict]]:
-    """As `reconstructed`, of exact images: what the network that names voxels loses alone."""
+def exact_readings(
+    model: Court, crystals: Sequence[Crystal], *, fitted: bool = True
+) -> list[tuple[Crystal | Verdict, Crystal | Verdict]]:
+    """As `reconstructed`, of exact images: what reading alone loses."""
     from novalith.represent.gene import symmetrised
 
     found: list[tuple[Crystal | Verdict, Crystal | Verdict]] = []
     for start in range(0, len(crystals), AT_ONCE):
         images = np.stack([image_of(c, model.settings.n) for c in crystals[start : start + AT_ONCE]])
-        found += [(c, c if isinstance(c, Verdict) else symmetrised(c)) for c in model.read(images)]
+        found += [
+            (c, c if isinstance(c, Verdict) else symmetrised(c, SYMPREC_A)) for c in model.read(images, fitted=fitted)
+        ]
     return found
 
 
 def reconstruction_records(
-    model: Court, test: FamilySet, most: int | None = None, *, known_energy: bool = False, exact: bool = False
+    model: Court,
+    test: FamilySet,
+    most: int | None = None,
+    *,
+    known_energy: bool = False,
+    exact: bool = False,
+    fitted: bool = True,
 ) -> list[dict[str, Any]]:
-    """Figures of each kind within a family, then of all; elements that the model lacks make a crystal unreadable."""
+    """Figures of each kind within a family, then of all; elements that the model lacks make a crystal unreadable.
+
+    Args:
+        model: of the family.
+        test: crystals that it was not trained on.
+        most: the first so many of them; all where None.
+        known_energy: whether the model is told their energies.
+        exact: whether it reads their own images instead of those that come back from the autoencoder.
+        fitted: whether sites and species are fitted to the images, or taken from the network alone.
+    """
     rows = np.arange(len(test.crystals))[:most]
     known = set(model.classes.symbols)
     inside = np.array([i for i in rows if set(test.crystals[i].species) <= known], dtype=int)
     chosen = [test.crystals[i] for i in inside]
     energies = test.energies[inside] if known_energy else np.full(len(inside), np.nan)
-    products = exact_readings(model, chosen) if exact else reconstructed(model, chosen, energies)
+    products = (
+        exact_readings(model, chosen, fitted=fitted) if exact else reconstructed(model, chosen, energies, fitted=fitted)
+    )
     measured = [_measured(product, true) for product, true in zip(products, chosen, strict=True)]
     kinds = [kind_of(c, model.family) for c in chosen]
     strangers = len(rows) - len(inside)

@@ -46,8 +46,8 @@ class SegmentationSettings:
     """
 
     widths: tuple[int, ...] = (32, 64, 96)
-    n_images: int = 30_000
-    n_tuning: int = 15_000
+    n_images: int = 8_000
+    n_tuning: int = 4_000
     batch_size: int = 8
     learning_rate: float = 1.5e-3
     n_voxels: int = 256
