@@ -8,7 +8,7 @@ from novalith.data.door_checks import RefusalError
 from novalith.data.door_cif import read_cif
 from novalith.data.library import Library
 from novalith.data.plain_cif import read_plain_cif
-from novalith.data.structure_table import bundled_structure_table, read_structure_table
+from novalith.data.structure_table import bundled_structure_table, read_any_structures, read_structure_table
 from novalith.errors import InputError, StorageError
 
 
@@ -88,6 +88,38 @@ def test_what_cannot_be_trained_on_is_told(tmp_path, crystals):
         read_structure_table(tmp_path / "a.csv", ("band_gap",))
     with pytest.raises(InputError, match="0 structures"):
         read_structure_table(tmp_path / "a.csv", ("bulk_modulus",))
+
+
+def test_structures_alone_have_nothing_to_learn_values_from(tmp_path, crystals):
+    (tmp_path / "one.cif").write_text(plain_text(crystals[0]))
+    for path in (tmp_path, tmp_path / "one.cif"):
+        with pytest.raises(InputError, match=r"holds no table; structures alone say nothing of band_gap. Give a CSV"):
+            read_structure_table(path, ("band_gap",))
+    pd.DataFrame({"cif": [plain_text(c) for c in crystals], "band_gap": 1.0}).to_csv(tmp_path / "a.csv")
+    table = read_structure_table(tmp_path, ("band_gap",))
+    assert (len(table), table.not_read) == (14, ("one.cif",))
+
+
+def test_any_structures_are_read_with_their_values_where_there_are_any(tmp_path, crystals):
+    texts = [plain_text(c) for c in crystals]
+    pd.DataFrame({"cif": [*texts[:4], "no cif"], "band_gap": [1.0, np.nan, 2.0, 3.0, 4.0]}).to_csv(tmp_path / "a.csv")
+    pd.DataFrame({"cif": texts[4:6]}).to_parquet(tmp_path / "b.parquet")
+    for i, text in enumerate(texts[6:12]):
+        (tmp_path / f"c{i}.cif").write_text(text)
+    (tmp_path / "bad.cif").write_text("data_x\n_cell_length_a three\n")
+    (tmp_path / "POSCAR_d").write_text(poscar(crystals[12]))
+    (tmp_path / "notes.txt").write_text("mine")
+    table = read_any_structures(tmp_path, ("band_gap",))
+    assert len(table) == 13
+    assert np.isfinite(table.values[:, 0]).sum() == 3
+    assert sorted(table.set_aside) == ["a.csv, row 5", "bad.cif"]
+    assert table.not_read == ("notes.txt",)
+    pd.DataFrame({"id": range(14), "cif": texts}).to_csv(tmp_path / "bare.csv")
+    assert len(read_any_structures(tmp_path / "bare.csv", ("band_gap",))) == 14
+    with pytest.raises(InputError, match=r"c0.cif has 1 structures that could be read; training needs at least 10"):
+        read_any_structures(tmp_path / "c0.cif", ("band_gap",))
+    with pytest.raises(StorageError):
+        read_any_structures(tmp_path / "none", ("band_gap",))
 
 
 def test_bundled_structures_have_the_properties_of_the_library():

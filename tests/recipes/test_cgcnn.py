@@ -9,7 +9,7 @@ from broken_checkpoints import check_faults_are_told
 
 from novalith.data.library import Library
 from novalith.data.structure_table import bundled_structure_table
-from novalith.errors import UnknownNameError
+from novalith.errors import InputError, UnknownNameError
 from novalith.materials import Crystal
 from novalith.recipes.cgcnn import (
     LEARNED,
@@ -137,6 +137,14 @@ def test_the_verb_learns_from_a_table(tmp_path):
     assert load_cgcnn(order.out).targets == ("formation_energy",)
     with pytest.raises(UnknownNameError, match="volume"):
         train_from_file(replace(order, targets=("volume_per_atom",)))
+    loose = tmp_path / "folder"
+    loose.mkdir()
+    (loose / "one.cif").write_text(frame["cif"][0])
+    with pytest.raises(InputError, match="structures alone say nothing of formation_energy"):
+        train_from_file(replace(order, data=loose))
+    frame.to_parquet(loose / "rows.parquet")
+    summary = train_from_file(replace(order, data=loose))
+    assert any("one.cif: no table" in reason for reason in summary.set_aside.values())
 
 
 def test_paper_size_trains_on_full_graphs(rows):

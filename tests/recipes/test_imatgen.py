@@ -1,5 +1,6 @@
 """iMatGen keeps the contract of crystal models, gives unseen crystals back, and learns any system from a set."""
 
+import json
 from dataclasses import replace
 from functools import cache
 
@@ -163,8 +164,11 @@ def test_a_named_system_leaves_out_what_holds_other_elements(tmp_path, monkeypat
     reasons = {id_: verdict.reason for id_, verdict in aside}
     assert sorted(reasons) == ["broken", "r13"]  # 15 rows = 13 kept + 2 left out
     assert reasons["r13"] == "It holds Fe, which is not of O-V."
-    training_set(replace(order, data=tmp_path / "rows.csv", options={}))
-    assert seen[1] == (14, PhaseField.parse("Fe-O-V"))
+    frames = [c.to_structure().as_dict() for c in known]
+    (tmp_path / "structures.json").write_text(json.dumps(frames))
+    for name in ("rows.csv", "structures.json"):
+        training_set(replace(order, data=tmp_path / name, options={}))
+    assert seen[1:] == [(14, PhaseField.parse("Fe-O-V"))] * 2
     summary = train_from_file(replace(order, data=tmp_path / "set.json"))
     assert (summary.n_rows, list(summary.set_aside.values())) == (13, [f"r13: {reasons['r13']}"])
     assert Imatgen.load(tmp_path / "m.safetensors").field == FIELD

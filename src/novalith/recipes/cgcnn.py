@@ -391,5 +391,7 @@ def train_from_file(order: TrainingOrder) -> TrainingSummary:
         if np.isfinite(error).any():
             suffix = TARGETS[name].unit.replace("/", "_per_").replace("eV", "ev").replace("GPa", "gpa")
             figures[f"{name}_mae{f'_{suffix}' if suffix else ''}"] = float(np.nanmean(error))
-    set_aside = dict(enumerate(f"{place}: {reason}" for place, reason in rows.set_aside.items()))
+    told = [f"{place}: {reason}" for place, reason in rows.set_aside.items()]
+    told += [f"{name}: no table of structures with values of these targets" for name in structures.not_read]
+    set_aside = dict(enumerate(told, start=1))
     return TrainingSummary("cgcnn", order.out, len(rows) - len(held), set_aside, figures, curve)

@@ -29,7 +29,13 @@ from novalith.materials import Candidate, Crystal, Lineage, PhaseField, Verdict
 from novalith.recipes.imatgen import SIZES, Imatgen, ImatgenSettings, train_imatgen
 from novalith.recipes.imatgen_codes import ImageCodes, LearnedCodes, WaveCodes, train_codes
 from novalith.recipes.imatgen_judging import held_out_figures
-from novalith.recipes.substituted_training_set import SetLimits, TrainingSet, labelled_set, substituted_candidates
+from novalith.recipes.substituted_training_set import (
+    SetLimits,
+    TrainingSet,
+    holds_training_set,
+    labelled_set,
+    substituted_candidates,
+)
 from novalith.recipes.training import TrainingOrder, TrainingSummary, named_size
 from novalith.represent.cell_images import MAX_ELEMENTS, MAX_SITES, CellImages
 
@@ -70,7 +76,7 @@ def train_from_file(order: TrainingOrder) -> TrainingSummary:
 def training_set(order: TrainingOrder) -> tuple[TrainingSet, list[tuple[str, Verdict]]]:
     """The crystals of an order with labels, and what of the structures given could not be read or used."""
     cache = order.out.with_name(order.out.name + ".relaxed")
-    if order.data is not None and order.data.suffix == ".json" and order.data.is_file():
+    if order.data is not None and holds_training_set(order.data):
         return _of_system(TrainingSet.load(order.data), order)
     limits = SetLimits(
         _whole(order, "crystals", N_CRYSTALS), MAX_SITES, only_neutral=False,

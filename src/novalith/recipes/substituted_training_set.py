@@ -157,6 +157,14 @@ class TrainingSet:
         )  # fmt: skip
 
 
+def holds_training_set(path: Path) -> bool:
+    """Whether a file is a training set of any version, rather than structures."""
+    if path.suffix.lower() != ".json" or not path.is_file():
+        return False
+    with path.open("rb") as stream:
+        return FORMAT.rsplit(" ", 1)[0].encode() in stream.read(200)
+
+
 def substituted_candidates(library: Library, field: PhaseField, limits: SetLimits) -> list[Candidate]:
     """The likeliest substituted structures that hold every element of a field and keep within the limits.
 
