@@ -10,6 +10,7 @@ from novalith.materials import Crystal, Verdict
 from novalith.recipes.court_families import family_named
 from novalith.recipes.court_training import gather
 from novalith.recipes.substituted_training_set import potential_energies
+from novalith.recipes.training import TrainingOrder, train_recipe
 from novalith.represent.density_coordinates import DensityCoordinates
 
 
@@ -89,3 +90,29 @@ class TestCourt:
         said = potential_energies([("salt", salt), ("strange", strange)], Library(), cache=tmp_path / "cache")
         assert said["salt"] == pytest.approx(-2.1, abs=0.1)  # Materials Project, mp-22862: -2.11 eV/atom
         assert "Rn" in said["strange"].reason
+
+
+class TestHoffmann:
+    def test_a_folder_of_structures_without_labels_is_learned_and_sampled(self, tmp_path):
+        pytest.importorskip("monai")
+        from novalith.recipes.crystal_models import SampleRequest, load_crystal_model
+
+        given = tmp_path / "given"
+        given.mkdir()
+        noble = {"He", "Ne", "Ar"}
+        small = [k for k in Library().structures if k.crystal.n_atoms <= 3 and not noble & set(k.crystal.species)][:40]
+        for i, known in enumerate(small):
+            (given / f"{i}.cif").write_text(cif(known.crystal))
+        (given / "broken.cif").write_text("data_broken\n_cell_length_a three\n")
+        (given / "notes.txt").write_text("mine")
+        order = TrainingOrder(given, tmp_path / "m.safetensors", size="tiny", epochs=1)
+        summary = train_recipe("hoffmann", order)
+        told = " ".join(summary.set_aside.values())
+        assert "broken.cif: " in told
+        assert "notes.txt: no file of structures" in told
+        model = load_crystal_model(order.out)
+        assert len(model.training_codes) == summary.n_rows >= 20
+        assert model.training_labels == {}
+        drawn = model.sample(4, SampleRequest(), rng=np.random.default_rng(0))
+        assert len(drawn) == 4
+        assert np.isfinite(model.prior(4, rng=np.random.default_rng(0))).all()

@@ -102,7 +102,8 @@ class CrystalModel(ABC):
         targets: properties that `SampleRequest.targets` may name; empty for a model without a condition.
         families: classes that `SampleRequest.family` may name.
         training_codes: (n, latent) codes of the crystals it was trained on, kept in the checkpoint.
-        training_labels: property -> (n,) finite values of those crystals, "formation_energy" (eV/atom) among them.
+        training_labels: property -> (n,) finite values of those crystals, "formation_energy" (eV/atom) among them; a
+            model that learns without labels has none where its crystals had none.
         training_formulas: (n,) reduced formulas of those crystals.
     """
 
@@ -203,12 +204,13 @@ def codes_around(model: CrystalModel, request: SampleRequest, n: int, *, rng: np
     return (base + np.float32(request.spread) * scale * noise).astype(np.float32)
 
 
-def check_remembered(model: CrystalModel, n_latent: int) -> None:
+def check_remembered(model: CrystalModel, n_latent: int, *, labelled: bool = True) -> None:
     """Make sure that what a stored model remembers of its training crystals fits together; every `load` ends with it.
 
     Args:
         model: as read.
         n_latent: width of its codes.
+        labelled: whether there must be formation energies.
 
     Raises:
         CorruptDataError: codes of another width, or not as many labels or formulas as codes.
@@ -216,7 +218,7 @@ def check_remembered(model: CrystalModel, n_latent: int) -> None:
     shape, n = np.shape(model.training_codes), len(model.training_formulas)
     if shape != (n, n_latent):
         raise CorruptDataError(f"Training codes have the shape {shape}; expected {n}, as many as formulas, {n_latent}.")
-    for name in ("formation_energy", *model.training_labels):
+    for name in (*(("formation_energy",) if labelled else ()), *model.training_labels):
         if name not in model.training_labels:
             raise CorruptDataError(f"There is no label {name!r} of the training crystals.")
         if np.shape(model.training_labels[name]) != (n,):

@@ -338,12 +338,14 @@ class Hoffmann(CrystalModel):
     def remember(
         self, boxed: Sequence[BoxedCrystal], energies: NDArray[np.floating], *, rng: np.random.Generator
     ) -> None:
-        """Keep the codes of training crystals that have a formation energy (NaN: none), eV/atom."""
+        """Keep the codes of training crystals with a formation energy, eV/atom (NaN: none); of all where none has."""
         known = [i for i, energy in enumerate(energies) if np.isfinite(energy)]
+        labels = {"formation_energy": np.asarray(energies, dtype=np.float32)[known]} if known else {}
+        known = known or list(range(len(boxed)))
         kept = [boxed[i] for i in known]
         # As they are stored: in half precision.
         self.training_codes = self.encode_boxed(kept, rng=rng).astype(np.float16).astype(np.float32)
-        self.training_labels = {"formation_energy": np.asarray(energies, dtype=np.float32)[known]}
+        self.training_labels = labels
         self.training_formulas = tuple(b.crystal.composition.formula for b in kept)
 
     def save(self, path: Path) -> None:
@@ -375,7 +377,7 @@ class Hoffmann(CrystalModel):
         model.training_labels = stored.part("label")
         model.training_formulas = tuple(stored.vocabulary["formulas"])
         model.held_out = tuple(stored.vocabulary["held_out"])
-        check_remembered(model, model.settings.autoencoder.n_latent + len(CELL_MEAN))
+        check_remembered(model, model.settings.autoencoder.n_latent + len(CELL_MEAN), labelled=False)
         return model
 
     def with_ways(self, cell: str, species: str, atoms: str) -> Hoffmann:

@@ -1,10 +1,10 @@
 """What `novalith train hoffmann` runs: the UNet on true densities, the autoencoder, then the UNet on decoded ones.
 
-Crystals come from the bundled Materials Project, or from a table with a column `cif` (`--data`). Those beyond the
-limits of the model are set aside with the reason. Chemical systems are split: one in ten is held out and named in the
-checkpoint, one in twenty judges the weights after every epoch, the others are learned from. The third stage shows the
-UNet what it will be given, densities that went through the autoencoder, in turn with true ones; the paper trains both
-networks at once instead.
+Crystals come from the bundled Materials Project, or from any structures (`--data`), a table with a column `cif` or a
+folder, without labels. Those beyond the limits of the model are set aside with the reason. Chemical systems are split:
+one in ten is held out and named in the checkpoint, one in twenty judges the weights after every epoch, the others are
+learned from. The third stage shows the UNet what it will be given, densities that went through the autoencoder, in turn
+with true ones; the paper trains both networks at once instead.
 
 Options: `cell` (beside, autocorrelation), `species` (heights, network), `atoms` (network, density), `crystals`, the
 most crystals that are learned from.
@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from novalith.data.library import Library
-from novalith.data.structure_table import StructureTable, bundled_structure_table, read_structure_table
+from novalith.data.structure_table import StructureTable, bundled_structure_table, read_any_structures
 from novalith.errors import EmptyResultError, InputError, UnknownNameError
 from novalith.generate.image_autoencoder import ImageAutoencoder
 from novalith.materials import Crystal, Verdict
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from novalith.training.loop import EpochReport
 
 Floats = NDArray[np.float32]
-#: A crystal is read where it has one of these; only the first is kept as a label.
+#: A bundled crystal is taken where it has one of these; only the first is kept as a label.
 TARGETS = ("formation_energy", "bulk_modulus", "band_gap")
 #: One chemical system in so many is held out, and one in so many judges the weights.
 HELD_OUT_EVERY, VALIDATION_EVERY = 10, 20
@@ -80,8 +80,8 @@ def system_of(boxed: BoxedCrystal) -> str:
 
 
 def crystals_of(data: Path | None) -> StructureTable:
-    """All crystals of a table, or the bundled ones."""
-    return bundled_structure_table(Library(), TARGETS) if data is None else read_structure_table(data, TARGETS)
+    """All crystals of a table, file or folder, or the bundled ones."""
+    return bundled_structure_table(Library(), TARGETS) if data is None else read_any_structures(data, TARGETS)
 
 
 def split_crystals(
@@ -93,7 +93,9 @@ def split_crystals(
         EmptyResultError: fewer than `FEWEST_CRYSTALS` are left to learn from.
     """
     kept: list[tuple[BoxedCrystal, float]] = []
-    aside: dict[int, str] = dict(enumerate(table.set_aside.values(), start=len(table) + 1))
+    unread = [f"{place}: {reason}" for place, reason in table.set_aside.items()]
+    unread += [f"{name}: no file of structures, and not read" for name in table.not_read]
+    aside: dict[int, str] = dict(enumerate(unread, start=len(table) + 1))
     for row, crystal in enumerate(table.crystals, start=1):
         verdict = _quick_check(model.settings, crystal)
         if verdict.passed:
@@ -240,7 +242,7 @@ def species_at_atoms(
 
 
 def train_from_file(order: TrainingOrder) -> TrainingSummary:
-    """Train on a table of structures, or on the bundled ones.
+    """Train on any structures, or on the bundled ones.
 
     Raises:
         InputError: an option or a target that the recipe does not have.
