@@ -1,6 +1,8 @@
 """Court's model: families in one setting, images with the right heights, a tiny model that keeps the contract."""
 
 import os
+from copy import copy
+from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -14,8 +16,9 @@ from broken_checkpoints import check_faults_are_told
 from novalith.data.library import Library
 from novalith.errors import CorruptDataError, EmptyResultError, InputError, UnknownNameError
 from novalith.materials import ATOMIC_NUMBERS, ELEMENTS, Composition, Crystal, Verdict
+from novalith.recipes import court_bench
 from novalith.recipes.court import N_BINS, SIZES, Bins, Court
-from novalith.recipes.court_bench import _judged
+from novalith.recipes.court_bench import _judged, relaxed_record
 from novalith.recipes.court_families import family_named, kind_of
 from novalith.recipes.court_guide import EnergyGuide
 from novalith.recipes.court_images import (
@@ -35,7 +38,9 @@ from novalith.recipes.court_reading import all_sites, fit_columns, likeliest
 from novalith.recipes.court_segmentation import asked_voxels, class_weights
 from novalith.recipes.court_training import FamilySet, gather, held_out, perceptual_loss, train_court, train_from_file
 from novalith.recipes.crystal_models import SampleRequest
+from novalith.recipes.points_judging import Relaxed
 from novalith.recipes.training import TrainingOrder
+from novalith.recipes.voxel_bench import VoxelBench
 from novalith.represent.density_coordinates import DensityCoordinates, ionic_radius_a
 from novalith.store.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from novalith.testing import CrystalModelContract
@@ -385,6 +390,30 @@ def test_shares_count_failures_among_the_draws():
     assert row["decoded and of the family, %"] == 75
     assert row["distances, %"] == 50
     assert row["distances and charge, %"] == row["within 0.2 eV/atom, %"] == 25
+
+
+def test_relaxed_draws_are_counted_against_all_draws_on_the_scale_of_the_labels(monkeypatch, tmp_path):
+    salt, crowded, alloy = (caesium_chloride(a, *s) for a, *s in ((4.1, "Cs", "Cl"), (1.5, "Cs", "Cl"), (5, "K", "Na")))
+    monkeypatch.setattr(Court, "sample", lambda *_, **__: [salt, crowded, Verdict(False, "empty", "nothing"), alloy])
+    given = []
+
+    def relaxed(crystals, *_):
+        given.extend(crystals)
+        return [Relaxed(crystals[0], crystals[0], True, 0.15), Relaxed(crystals[1], crystals[1], False, None)]
+
+    monkeypatch.setattr(court_bench, "relax_products", relaxed)
+    known = replace(salts(), energies=np.full(24, Library().hull_energies["CsCl"] + 0.3))
+    model, judge = copy(tiny()), Scale()
+    model.bins = Bins(np.linspace(0, 1, N_BINS - 1))
+    judge.offset_ev = -0.05  # the product then lies at hull + 0.20, 0.1 below what was asked for
+    row = relaxed_record(model, known, judge, VoxelBench(None, tmp_path))
+    assert [c.composition.formula for c in given] == ["CsCl", "KNa"]
+    assert (row["draws"], row["sound and relaxed"], row["converged"]) == (4, 2, 1)
+    assert (row["within 0.2 of the hull"], row["within 0.1 of the hull"]) == (1, 0)
+    assert (row["within 0.2 of the energy"], row["in training set"]) == (1, 1)
+    assert row["asked, eV/atom"] == pytest.approx(Library().hull_energies["CsCl"] + 0.3)
+    judge.offset_ev = 0.15  # at hull + 0.00: 0.3 below
+    assert relaxed_record(model, known, judge, VoxelBench(None, tmp_path))["within 0.2 of the energy"] == 0
 
 
 def test_figures_count_every_crystal():

@@ -1,13 +1,16 @@
 """The figures on Court's models: what comes back of crystals never trained on, and what comes when an energy is asked.
 
 *Reconstruction*: crystals of chemical systems that were held out, with their energy unknown to the model, each family
-and kind apart, through both networks and, to tell their losses apart, through the segmentation alone.
+and kind apart, through both networks and the fit to the image and, to tell what each does, without the autoencoder and
+without the fit.
 *Sampling*: draws for the mean energy of every bin beside draws for none. The judge is CHGNet, which no training has
 seen: formation energy of the cell as drawn, on the scale of the Materials Project. Castelli's perovskites are labelled
 on another scale (RPBE); the median difference of judge and label over training crystals is taken off, and how many of
 these crystals the judge itself finds within 0.2 eV/atom of their label is the most that any model could reach.
+*Relaxation*: `N_RELAXED` draws for the mean energy of the lowest bin, relaxed by CHGNet: how many converge, and how
+near the hull and the energy that was asked for they then lie. Every count is of all draws.
 
-Models and figures are kept in a folder and not made again.
+Models, crystals of the families, relaxations and figures are kept in a folder and not made again.
 """
 
 from __future__ import annotations
@@ -28,14 +31,16 @@ from novalith.recipes.court_families import family_named
 from novalith.recipes.court_judging import reconstruction_records
 from novalith.recipes.court_training import FamilySet, gather, held_out, train_from_file
 from novalith.recipes.crystal_models import SampleRequest
+from novalith.recipes.points_judging import HULL_LIMITS_EV, Relaxed, relax_products, relaxed_counts
 from novalith.recipes.training import TrainingOrder
 from novalith.recipes.voxel_bench import VoxelBench
 from novalith.represent.density_coordinates import DensityCoordinates
 from novalith.represent.gene import primitive
 from novalith.screen.charge import ChargeBalance
 from novalith.screen.distances import Distances
+from novalith.stability.hull import ConvexHull
 from novalith.stability.references import formation_energy
-from novalith.stability.table import TABLE_REFERENCES
+from novalith.stability.table import TABLE_REFERENCES, table_phases
 from novalith.store.files import write_atomic
 
 #: Family -> table of the public data with its crystals.
@@ -44,9 +49,14 @@ TABLES = {"perovskite": "perov5.parquet", "heusler": "mp_structures.parquet", "a
 NEAR_EV = 0.2
 #: Training crystals on which the judge is put on the scale of the labels.
 N_SCALE = 150
-
-#: Products of each family whose properties are shown.
-N_SHOWN = 4
+#: Products of each family whose properties are shown, and draws of which those with sound distances are relaxed.
+N_SHOWN, N_RELAXED = 4, 40
+#: How a crystal comes back -> without the autoencoder, with the fit.
+WAYS = {
+    "exact image, fitted": (True, True),
+    "autoencoder, network alone": (False, False),
+    "autoencoder, fitted": (False, True),
+}
 
 Tell = Callable[[str], None]
 
@@ -58,6 +68,7 @@ def tables(bench: VoxelBench, tell: Tell) -> list[Table]:
     titles = {
         "back": f"Court, crystals of chemical systems held out, energy unknown ({budget})",
         "asked": f"Court, {bench.n} draws for energies and {bench.n} for none ({budget})",
+        "relaxed": f"Court, {N_RELAXED} draws for the mean energy of the lowest bin, relaxed ({budget})",
         "properties": "Court, properties of draws by the graph network (*: outside of what it saw)",
     }
     return [table_of_records(title, [row for part in parts for row in part[key]]) for key, title in titles.items()]
@@ -71,18 +82,25 @@ def family_records(bench: VoxelBench, name: str, tell: Tell) -> dict[str, list[d
         return kept
     path = None if bench.data is None else existing(bench.data / TABLES[name])
     model = _model(bench, name, path, tell)
-    whole = gather(path, family_named(name), Library(), DensityCoordinates(), bundled=True)
+    whole = _crystals(bench, name, path)
+    formulas = set(model.training_formulas)
+    training = whole.select(np.flatnonzero([f in formulas for f in whole.formulas]))
     test = whole.select(np.flatnonzero(held_out(whole.crystals)))
     sizes = {"trained on": len(model.training_formulas)}
     tell(f"{name}: {len(test.crystals)} crystals of systems held out")
     rows = {
-        through: reconstruction_records(model, test, exact=exact)
-        for through, exact in (("segmentation alone", True), ("autoencoder and segmentation", False))
+        through: reconstruction_records(model, test, exact=exact, fitted=fitted)
+        for through, (exact, fitted) in WAYS.items()
     }
     tell(f"{name}: sampling")
+    rng = np.random.default_rng(bench.seed)
+    judge = Judge(training, rng=rng)
+    asked = [sizes | row for row in sampling_records(model, training, judge, bench.n, rng=rng)]
+    tell(f"{name}: relaxing")
     found = {
         "back": [{"through": through} | sizes | row for through, part in rows.items() for row in part],
-        "asked": [sizes | row for row in sampling_records(model, whole, bench.n, seed=bench.seed)],
+        "asked": asked,
+        "relaxed": [relaxed_record(model, training, judge, bench)],
         "properties": property_records(model, bench.seed),
     }
     write_atomic(done, json.dumps(found, indent=1).encode())
@@ -98,6 +116,22 @@ def _model(bench: VoxelBench, name: str, data: Path | None, tell: Tell) -> Court
             watch=lambda r: tell(f"{name}: epoch {r.epoch}, loss {r.training_loss:.4g}"),
         ))  # fmt: skip
     return Court.load(path)
+
+
+def _crystals(bench: VoxelBench, name: str, data: Path | None) -> FamilySet:
+    """The crystals of a family, read from the folder where they are kept: parsing a table takes minutes."""
+    kept = bench.keep / f"court-{name}-crystals.json"
+    if not kept.exists():
+        found = gather(data, family_named(name), Library(), DensityCoordinates(), bundled=True)
+        stored = {
+            "energies": found.energies.tolist(),
+            "ids": found.ids,
+            "crystals": [c.to_json() for c in found.crystals],
+        }
+        write_atomic(kept, json.dumps(stored).encode())
+    stored = json.loads(kept.read_text(encoding="utf-8"))
+    crystals = tuple(Crystal.from_json(c) for c in stored["crystals"])
+    return FamilySet(name, crystals, np.array(stored["energies"], float), tuple(stored["ids"]), {})
 
 
 class Judge:
@@ -133,14 +167,12 @@ class Judge:
             return float("nan")
 
 
-def sampling_records(model: Court, known: FamilySet, n: int, *, seed: int) -> list[dict[str, Any]]:
+def sampling_records(
+    model: Court, training: FamilySet, judge: Judge, n: int, *, rng: np.random.Generator
+) -> list[dict[str, Any]]:
     """Draws for the mean energy of each bin, and draws without a target judged against the same energies."""
-    rng = np.random.default_rng(seed)
-    formulas = set(model.training_formulas)
-    training = known.select(np.flatnonzero([f in formulas for f in known.formulas]))
-    judge = Judge(training, rng=rng)
     bins = model.bins.of_energy(training.energies)
-    wanted = np.array([np.nanmean(training.energies[bins == k]) for k in range(N_BINS)])
+    wanted = np.array([float(np.nanmean(training.energies[bins == k])) for k in range(N_BINS)])
     each = max(1, n // N_BINS)
     asked = np.repeat(wanted, each)
     drawn = [c for e in wanted for c in model.sample(each, SampleRequest(targets={TARGET: float(e)}), rng=rng)]
@@ -158,6 +190,37 @@ def sampling_records(model: Court, known: FamilySet, n: int, *, seed: int) -> li
         })  # fmt: skip
     records[0]["bins, eV/atom"] = " ".join(f"{e:.2f}" for e in wanted)
     return records
+
+
+def relaxed_record(model: Court, training: FamilySet, judge: Judge, bench: VoxelBench) -> dict[str, Any]:
+    """Draws for the mean energy of the lowest bin after relaxation; those with unsound distances are not relaxed."""
+    library, apart = Library(), Distances()
+    lowest = model.bins.of_energy(training.energies) == 0
+    asked = float(np.mean(training.energies[lowest & np.isfinite(training.energies)]))
+    rng = np.random.default_rng(bench.seed)
+    drawn = model.sample(N_RELAXED, SampleRequest(targets={TARGET: asked}), rng=rng)
+    sound = [primitive(c) for c in drawn if isinstance(c, Crystal) and apart.check(c).passed]
+    products = relax_products(sound, library, bench.workers, bench.keep / "relax")
+    formulas = {c.composition.formula for c in sound}
+    seen = [primitive(c) for c in training.crystals if c.composition.formula in formulas]
+    counts = relaxed_counts(products, library, seen)
+    off = [_off(p, library, judge.offset_ev, asked) for p in products]
+    told = ("converged", "unique", "in training set", "known structure", "median above hull, eV/atom")
+    return {
+        "family": model.family.name, "asked, eV/atom": asked, "draws": len(drawn), "sound and relaxed": len(sound),
+        **{key: counts[key] for key in told},
+        **{f"within {e:g} of the hull": counts[f"within {e:g} eV/atom"] for e in HULL_LIMITS_EV},
+        **{f"within {e:g} of the energy": sum(x is not None and abs(x) <= e for x in off) for e in HULL_LIMITS_EV},
+    }  # fmt: skip
+
+
+def _off(product: Relaxed, library: Library, offset_ev: float, asked: float) -> float | None:
+    """Formation energy of a relaxed product, on the scale of the labels, less the one that was asked for; eV/atom."""
+    above, composition = product.energy_above_hull_ev_per_atom, product.final.composition.reduced
+    if above is None:
+        return None
+    hull = ConvexHull(table_phases(library, composition.field))
+    return above + float(hull.energy(composition)) - offset_ev - asked
 
 
 def property_records(model: Court, seed: int) -> list[dict[str, Any]]:
