@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from novalith.errors import CapabilityError, InputError, UnknownNameError
 from novalith.generate.base import Floats, Generator
-from novalith.generate.likelihoods import divergence_from_prior
+from novalith.generate.likelihoods import divergence_from_prior, excess_cross_entropy
 from novalith.store.checkpoint import check_shapes
 
 if TYPE_CHECKING:
@@ -272,6 +272,11 @@ class ImageAutoencoder(Generator):
         return weights | {"code_mean": self._code_mean, "code_factor": self._code_factor}
 
     @property
+    def n_latent(self) -> int:
+        """Width of the code."""
+        return self.settings.n_latent
+
+    @property
     def sizes(self) -> tuple[int]:
         """(c,): the width of the condition."""
         return (self._n_condition,)
@@ -353,7 +358,9 @@ class ImageAutoencoder(Generator):
 
     def _error(self, x: Tensor, raw: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
         """(b,) losses of images and of what the decoder says before its last activation."""
-        each = _cross_entropy(x, raw) if self.settings.error == "cross-entropy" else (x - self._output(raw)) ** 2 / 2
+        each = (
+            excess_cross_entropy(x, raw) if self.settings.error == "cross-entropy" else (x - self._output(raw)) ** 2 / 2
+        )
         if self.settings.occupied_weight:
             each = each * (1 + self.settings.occupied_weight * (x > 0))
         error = each.flatten(1).sum(dim=1)
@@ -387,14 +394,6 @@ class ImageAutoencoder(Generator):
         values, vectors = np.linalg.eigh(np.atleast_2d(np.cov(codes.T.astype(np.float64))))
         self._code_mean = codes.mean(axis=0)
         self._code_factor = (np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T).astype(np.float32)
-
-
-def _cross_entropy(x: Tensor, logits: Tensor) -> Tensor:
-    """Of x in [0, 1] and the sigmoid of the logits, less the entropy of x: zero for a perfect answer."""
-    import torch
-    from torch.nn import functional
-
-    return functional.softplus(logits) - x * logits + torch.xlogy(x, x) + torch.xlogy(1 - x, 1 - x)
 
 
 def _source(data: Floats | ImageSource) -> ImageSource:

@@ -27,6 +27,14 @@ def divergence_from_prior(mean: Tensor, log_variance: Tensor) -> Tensor:
     return (mean**2 + log_variance.exp() - log_variance - 1) / 2
 
 
+def excess_cross_entropy(x: Tensor, logits: Tensor) -> Tensor:
+    """Cross-entropy of x in [0, 1] and the sigmoid of the logits less the entropy of x, 0 for a perfect answer."""
+    import torch
+    from torch.nn import functional
+
+    return functional.softplus(logits) - x * logits + torch.xlogy(x, x) + torch.xlogy(1 - x, 1 - x)
+
+
 class Likelihood(ABC):
     """Between (n, d) data and what the two networks take and return."""
 

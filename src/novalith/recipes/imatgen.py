@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from novalith.errors import CapabilityError, CorruptDataError, InputError
 from novalith.generate.code_vae import CodeVae, CodeVaeSettings
 from novalith.generate.image_autoencoder import ImageAutoencoderSettings
+from novalith.generate.principal_autoencoder import PrincipalAutoencoderSettings
 from novalith.materials import Crystal, PhaseField, Verdict
 from novalith.recipes.crystal_models import (
     CodeImages,
@@ -104,22 +105,20 @@ class ImatgenSettings:
 
 
 _IMAGES = ImageAutoencoderSettings(output="sigmoid", code_activation="tanh")
-_CELLS = replace(
-    _IMAGES, error="cross-entropy", widths=(16, 32), patch=4, n_latent=20, n_epochs=8, batch_size=32, averaging=0.98
-)
-#: `default` takes the waves; `learned` trains autoencoders on a coarser grid of wider Gaussians; `paper` has the
-#: published layers, widths, rates and epochs.
+#: `default` takes the waves; `learned` trains autoencoders, codes as wide as published, on a coarser grid of wider
+#: Gaussians, in about an hour on one core; `paper` has the published layers, widths, rates and epochs.
 SIZES = {
     "tiny": ImatgenSettings(n_latent=32, n_epochs=3, learning_rate=1e-3),
     "default": ImatgenSettings(),
     "learned": ImatgenSettings(
         LearnedCodesSettings(
-            0.52,
-            replace(
-                _IMAGES, n=32, widths=(64, 96), patch=4, n_latent=200, error="cross-entropy", batch_size=64,
-                n_epochs=20, learning_rate=2e-3, averaging=0.99, precision="bfloat16",
+            0.65,
+            PrincipalAutoencoderSettings(
+                24, 200, width=48, n_blocks=4, n_epochs=6, batch_size=16, averaging=0.995, precision="bfloat16"
             ),
-            _CELLS,
+            PrincipalAutoencoderSettings(
+                32, 400, 20, (512, 512), n_blocks=0, n_epochs=40, batch_size=64, learning_rate=2e-3
+            ),
         )
     ),
     "paper": ImatgenSettings(

@@ -52,7 +52,7 @@ FIELD = PhaseField.parse("V-O")
 #: Widths of z beside the default one.
 WIDTHS = (128, 256)
 #: Draws that are compared pair by pair at the most, and draws for each that is relaxed.
-COMPARED, DRAWS_A_RELAXATION = 500, 250
+COMPARED, DRAWS_A_RELAXATION = 500, 50
 #: Least ratio of a distance to the sum of covalent radii in a product worth relaxing: the house rule.
 LEAST_RATIO = 0.6
 

@@ -3,7 +3,8 @@
     code of a crystal = [basis code of element 1, ..., basis code of element k, cell code]
 
 `WaveCodes` needs no training (`novalith.represent.wave_codes`); `LearnedCodes` are as published: one autoencoder of
-basis images and one of cell images (`novalith.generate.image_autoencoder`). Neither knows the chemistry: a basis image
+basis images and one of cell images, either of strided convolutions (`novalith.generate.image_autoencoder`) or started
+from principal components (`novalith.generate.principal_autoencoder`). Neither knows the chemistry: a basis image
 is a set of points, whatever element stands on them, so that one pair of autoencoders serves every system. They are
 trained on the bundled crystals, turned by the 48 symmetries of the cube, strained and rattled, and on random cells.
 Peaks of decoded images are found below the voxel by fitting the known Gaussian.
@@ -21,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from novalith.generate.image_autoencoder import ImageAutoencoder, ImageAutoencoderSettings
+from novalith.generate.principal_autoencoder import PrincipalAutoencoder, PrincipalAutoencoderSettings
 from novalith.materials import Crystal, Verdict
 from novalith.represent.cell_images import (
     BOX_A,
@@ -45,6 +47,8 @@ from novalith.represent.wave_codes import (
 if TYPE_CHECKING:
     from novalith.training.loop import EpochReport
 
+Autoencoder = ImageAutoencoder | PrincipalAutoencoder
+AutoencoderSettings = ImageAutoencoderSettings | PrincipalAutoencoderSettings
 Floats = NDArray[np.float64]
 Images = NDArray[np.float32]
 RULE = "imatgen"
@@ -133,18 +137,35 @@ class LearnedCodesSettings:
     """
 
     sigma_a: float
-    basis: ImageAutoencoderSettings
-    cell: ImageAutoencoderSettings
+    basis: AutoencoderSettings
+    cell: AutoencoderSettings
     n_cells: int = 10_000
 
     @classmethod
     def of_json(cls, record: Mapping[str, Any]) -> LearnedCodesSettings:
         """From what `dataclasses.asdict` gives, tuples as lists."""
-        parts = {
-            name: ImageAutoencoderSettings(**{**record[name], "widths": tuple(record[name]["widths"])})
-            for name in ("basis", "cell")
-        }
-        return cls(float(record["sigma_a"]), parts["basis"], parts["cell"], int(record["n_cells"]))
+        return cls(
+            float(record["sigma_a"]), _settings_of(record["basis"]), _settings_of(record["cell"]),
+            int(record["n_cells"]),
+        )  # fmt: skip
+
+
+def _settings_of(record: Mapping[str, Any]) -> AutoencoderSettings:
+    if "n_components" in record:
+        return PrincipalAutoencoderSettings(**record)
+    return ImageAutoencoderSettings(**{**record, "widths": tuple(record["widths"])})
+
+
+def _new(settings: AutoencoderSettings) -> Autoencoder:
+    if isinstance(settings, PrincipalAutoencoderSettings):
+        return PrincipalAutoencoder(settings)
+    return ImageAutoencoder(settings)
+
+
+def _stored(settings: AutoencoderSettings, tensors: Mapping[str, NDArray[Any]]) -> Autoencoder:
+    if isinstance(settings, PrincipalAutoencoderSettings):
+        return PrincipalAutoencoder.of_tensors(settings, (0,), tensors)
+    return ImageAutoencoder.of_tensors(settings, (0,), tensors)
 
 
 class LearnedCodes(ImageCodes):
@@ -158,9 +179,9 @@ class LearnedCodes(ImageCodes):
 
     kind = "learned"
 
-    def __init__(self, settings: LearnedCodesSettings, basis: ImageAutoencoder, cell: ImageAutoencoder) -> None:
+    def __init__(self, settings: LearnedCodesSettings, basis: Autoencoder, cell: Autoencoder) -> None:
         self.settings, self.basis, self.cell = settings, basis, cell
-        self.n_basis, self.n_cell = settings.basis.n_latent, settings.cell.n_latent
+        self.n_basis, self.n_cell = basis.n_latent, cell.n_latent
 
     def basis_codes(self, sets: Sequence[Floats]) -> Floats:
         """Codes of the images of the sets."""
@@ -203,11 +224,7 @@ class LearnedCodes(ImageCodes):
         def part(name: str) -> dict[str, NDArray[Any]]:
             return {k.removeprefix(f"{name}."): t for k, t in tensors.items() if k.startswith(f"{name}.")}
 
-        return cls(
-            settings,
-            ImageAutoencoder.of_tensors(settings.basis, (0,), part("basis")),
-            ImageAutoencoder.of_tensors(settings.cell, (0,), part("cell")),
-        )
+        return cls(settings, _stored(settings.basis, part("basis")), _stored(settings.cell, part("cell")))
 
     def config(self) -> dict[str, Any]:
         """Plain values that `LearnedCodesSettings.of_json` reads."""
@@ -295,7 +312,7 @@ def train_codes(
 ) -> LearnedCodes:  # fmt: skip
     """Train both autoencoders on crystals of any chemistry within the limits."""
     sets = [s for crystal in crystals for s in point_sets(crystal, sorted(set(crystal.species)))]
-    basis, cell = ImageAutoencoder(settings.basis), ImageAutoencoder(settings.cell)
+    basis, cell = _new(settings.basis), _new(settings.cell)
 
     def beside(name: str) -> Path | None:
         return None if resume_path is None else resume_path.with_name(f"{resume_path.name}.{name}")

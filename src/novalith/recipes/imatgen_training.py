@@ -28,7 +28,7 @@ from novalith.errors import CapabilityError, InputError
 from novalith.materials import Candidate, Crystal, Lineage, PhaseField, Verdict
 from novalith.recipes.imatgen import SIZES, Imatgen, ImatgenSettings, train_imatgen
 from novalith.recipes.imatgen_codes import ImageCodes, LearnedCodes, WaveCodes, train_codes
-from novalith.recipes.imatgen_judging import held_out_figures
+from novalith.recipes.imatgen_judging import held_out_figures, prototypes
 from novalith.recipes.substituted_training_set import (
     SetLimits,
     TrainingSet,
@@ -60,7 +60,7 @@ def train_from_file(order: TrainingOrder) -> TrainingSummary:
     if order.epochs is not None:
         settings = with_epochs(settings, order.epochs)
     training, unread = training_set(order)
-    codes = _codes(order, settings)
+    codes = _codes(order, settings, training)
     figures = held_out_figures(training, settings, codes, seed=order.seed)
     model, outside = train_imatgen(
         training.crystals, training.field, settings, codes, order.resume_path, order.watch,
@@ -159,7 +159,8 @@ def _parted(crystals: Sequence[Crystal], order: TrainingOrder) -> tuple[PhaseFie
     return field, verdicts
 
 
-def _codes(order: TrainingOrder, settings: ImatgenSettings) -> ImageCodes:
+def _codes(order: TrainingOrder, settings: ImatgenSettings, training: TrainingSet) -> ImageCodes:
+    """Waves, or autoencoders trained on crystals of other prototypes than those of the set."""
     if settings.learned is None:
         return WaveCodes()
     if "autoencoders" in order.options:
@@ -169,7 +170,10 @@ def _codes(order: TrainingOrder, settings: ImatgenSettings) -> ImageCodes:
                 f"{order.options['autoencoders']} has no autoencoders of images; train size=learned first."
             )
         return codes
-    crystals = [s.crystal for s in Library().structures if CellImages().check(s.crystal).passed]
+    library = Library()
+    seen = set(prototypes(training.crystals, library))
+    others = [s for s in library.structures if repr(s.gene.skeleton) not in seen and s.id not in seen]
+    crystals = [s.crystal for s in others if CellImages().check(s.crystal).passed]
     rng = np.random.default_rng(order.seed)
     return train_codes(crystals, settings.learned, order.resume_path, order.watch, rng=rng)
 

@@ -53,6 +53,7 @@ class TrainingSettings:
         device: "cpu", "cuda" or "auto".
         precision: "float32", or "bfloat16" to multiply matrices in half the bits (weights and sums stay float32):
             about three times faster on processors with AMX and on accelerators.
+        longest_gradient: gradients longer than this are shortened to it; 0 shortens none.
     """
 
     n_epochs: int = 20
@@ -63,6 +64,7 @@ class TrainingSettings:
     averaging: float = 0.0
     device: str = "cpu"
     precision: str = "float32"
+    longest_gradient: float = 0.0
 
     def __post_init__(self) -> None:
         if self.n_epochs < 1 or self.batch_size < 1 or self.learning_rate <= 0 or not 0 <= self.averaging < 1:
@@ -198,6 +200,8 @@ class _Run:
                 )
             self.optimiser.zero_grad()
             value.backward()
+            if self.settings.longest_gradient:
+                nn.utils.clip_grad_norm_(self.module.parameters(), self.settings.longest_gradient)
             self.optimiser.step()
             self.schedule.step()
             total += value.item()
