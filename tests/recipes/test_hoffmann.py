@@ -1,7 +1,9 @@
 """The recipe `hoffmann`: images and their inverse, the contract of a model of crystals, training in small."""
 
 import functools
+import json
 import tempfile
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -126,15 +128,35 @@ def test_orders_that_make_no_sense_are_refused(tmp_path):
             train_recipe("hoffmann", TrainingOrder(None, tmp_path / "x.safetensors", **{"size": "tiny", **order}))
 
 
-def test_published_sizes_can_be_built():
+def test_networks_of_the_published_size_fit_together():
+    import torch
+
+    from novalith.networks.monai_unet import monai_network
+    from novalith.networks.voxel_autoencoder import VoxelDecoder, VoxelEncoder
+
     settings = SIZES["paper"]
-    assert settings.autoencoder.n_latent == 300
-    assert settings.segmenter.unet.channels[-1] == 1024
-    tiny = HoffmannSettings.of_json(
-        {"autoencoder": vars(SIZES["tiny"].autoencoder), "segmenter": {**vars(SIZES["tiny"].segmenter),
-         "unet": vars(SIZES["tiny"].segmenter.unet)}, "voxel_a": 0.5, "max_edge_a": 6.5, "max_atoms": 10}
-    )  # fmt: skip
-    assert tiny == SIZES["tiny"]
+    s, n = settings.autoencoder, settings.n
+    with torch.device("meta"):  # shapes alone: the numbers would be half a gigabyte
+        unet = monai_network(settings.segmenter.unet, 4)
+        encoder = VoxelEncoder(1, n, s.widths, 2 * s.n_latent, n_blocks=s.n_blocks)
+        decoder = VoxelDecoder(1, n, s.widths, s.n_latent, n_blocks=s.n_blocks)
+        image = torch.zeros(2, 1, n, n, n)
+        code = encoder(image, torch.zeros(2, 0))
+        back = decoder(code[:, : s.n_latent], torch.zeros(2, 0))
+        found = unet(image.expand(-1, 4, -1, -1, -1))
+    assert code.shape == (2, 600)
+    assert back.shape == image.shape
+    assert found.shape == (2, settings.segmenter.unet.n_features, n, n, n)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_settings_come_back_from_json(size):
+    assert HoffmannSettings.of_json(json.loads(json.dumps(asdict(SIZES[size])))) == SIZES[size]
+
+
+def test_an_autoencoder_for_another_box_is_refused():
+    with pytest.raises(InputError, match="32 voxels"):
+        replace(SIZES["paper"], n=16)
 
 
 def test_an_image_gives_its_density_back():

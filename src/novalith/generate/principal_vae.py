@@ -99,7 +99,7 @@ class PrincipalVae(Generator):
         """Learn as `fit` does, telling of every epoch and going on from a checkpoint where there is one.
 
         Args:
-            data: (n, d).
+            data: (n, d), or arrays of any other shape (n, ...), which are strung out to d numbers and come back whole.
             condition: (n, c).
             resume_path: state of the training under way.
             watch: told of every epoch.
@@ -111,8 +111,9 @@ class PrincipalVae(Generator):
         from novalith.training.loop import Supervision, TrainingSettings, train
 
         s = self.settings
-        weights = _components(np.asarray(data, dtype=np.float32), s.n_components)
-        self._mean, self._basis, self._deviations, w_all = weights
+        rows = np.asarray(data, dtype=np.float32).reshape(len(data), -1)
+        self._mean, self._basis, self._deviations, w_all = _components(rows, s.n_components)
+        self._shape = np.shape(data)[1:]
         given = self._given(condition, len(data), 0 if condition is None else condition.shape[1])
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(rng.integers(2**31)))
@@ -141,18 +142,29 @@ class PrincipalVae(Generator):
         return self.encode_spread(data, condition)[0]
 
     def encode_spread(self, data: Floats, condition: Floats | None = None) -> tuple[Floats, Floats]:
-        """(n, d) -> means and standard deviations of the codes, (n, k) each."""
+        """(n, d) or (n, ...) as learned -> means and standard deviations of the codes, (n, k) each.
+
+        Raises:
+            InputError: the arrays have another shape than those that were learned.
+        """
         import torch
 
-        w = ((np.asarray(data, dtype=np.float32) - self._mean) @ self._basis.T) / self._deviations
+        if np.shape(data)[1:] != self._shape:
+            raise InputError(f"Arrays of shape {np.shape(data)[1:]} came; expected {self._shape}, as learned.")
+        rows = np.asarray(data, dtype=np.float32).reshape(len(data), -1)
+        w = ((rows - self._mean) @ self._basis.T) / self._deviations
         with torch.no_grad():
             mean, log_variance = self._encode(torch.from_numpy(w), self._given(condition, len(data)))
         return mean.numpy(), (log_variance / 2).exp().numpy()
 
     def decode(self, codes: NDArray[np.floating[Any]], condition: Floats | None = None) -> Floats:
-        """(n, k) codes -> (n, d)."""
+        """(n, k) codes -> (n, d), or (n, ...) as learned."""
         scaled = (self.coefficients(codes, condition) * self._deviations).astype(np.float32)
-        return np.asarray(self._mean + scaled @ self._basis, dtype=np.float32)
+        return np.asarray(self._mean + scaled @ self._basis, dtype=np.float32).reshape(-1, *self._shape)
+
+    def reconstruct(self, data: Floats, condition: Floats | None = None) -> Floats:
+        """Decode the mean of the code, without noise."""
+        return self.decode(self.encode(data, condition), condition)
 
     def coefficients(self, codes: NDArray[np.floating[Any]], condition: Floats | None = None) -> Floats:
         """(n, k) codes -> the principal coefficients w' that they decode to, of variance 1 over the training data."""
@@ -175,7 +187,7 @@ class PrincipalVae(Generator):
     def tensors(self) -> dict[str, NDArray[np.float32]]:
         """Components and weights by name, for a checkpoint."""
         weights = {name: t.detach().cpu().numpy() for name, t in self._parts.state_dict().items()}
-        principal = {"mean": self._mean, "basis": self._basis, "deviations": self._deviations}
+        principal = {"mean": self._mean.reshape(self._shape), "basis": self._basis, "deviations": self._deviations}
         return weights | principal | {"shift": self._shift.numpy()}
 
     @property
@@ -192,7 +204,8 @@ class PrincipalVae(Generator):
 
         arrays = {name: np.array(t, dtype=np.float32) for name, t in tensors.items()}
         model = cls(settings)
-        model._mean, model._basis, model._deviations = (arrays.pop(k) for k in ("mean", "basis", "deviations"))
+        mean, model._basis, model._deviations = (arrays.pop(k) for k in ("mean", "basis", "deviations"))
+        model._mean, model._shape = mean.reshape(-1), mean.shape
         k = len(model._deviations)
         check_shapes(
             {"basis": model._basis, "deviations": model._deviations, **arrays},

@@ -1,7 +1,7 @@
 """Crystals of many classes of materials from the density in a box: a variational autoencoder, then a 3D UNet.
 
-    code = (z, cell),   z = VAE encoder(density),   cell = (a, b, c, alpha, beta, gamma) / usual spread
-    density' = VAE decoder(z),   p(Z | voxel) = UNet(density'),   crystal' = atoms of p folded into the cell
+    code = (z, cell),   z = VAE encoder(log density),   cell = (a, b, c, alpha, beta, gamma) / usual spread
+    log density' = VAE decoder(z),   p(Z | voxel) = UNet(density'),   crystal' = atoms of p folded into the cell
 
 After Hoffmann, Maestrati, Sawada, Tang, Sellier and Bengio (2019): the density of a repeating lattice in a box of about
 10 Å, a VAE on it, and a UNet with a class for every element, whose regions are the atoms. Two ways lead to the cell.
@@ -21,7 +21,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from novalith.errors import InputError, UnknownNameError
-from novalith.generate.image_autoencoder import ImageAutoencoder
 from novalith.materials import ATOMIC_NUMBERS, ELEMENTS, Crystal, Verdict
 from novalith.predict.voxel_classes import VoxelSegmenter
 from novalith.recipes.crystal_models import (
@@ -77,6 +76,8 @@ SPECIES = ("heights", "network")
 #: Typical edges (Å) and angles (degrees) and their spread over the bundled crystals: the cell's part of the code.
 CELL_MEAN = np.array([4.6, 5.2, 6.2, 90.0, 90.0, 90.0])
 CELL_SPREAD = np.array([1.2, 1.2, 1.3, 15.0, 15.0, 18.0])
+#: Parts of the autoencoder that are stored in half precision.
+HALVED = ("vae.basis",)
 #: Added to the diagonal when cells are predicted from z.
 RIDGE = 1e-3
 
@@ -136,9 +137,9 @@ class Hoffmann(CrystalModel):
             if name not in known:
                 raise UnknownNameError(kind, name, known)
         self.settings, self.cell, self.species, self.atoms = settings, cell, species, atoms
-        self.autoencoder = ImageAutoencoder(settings.autoencoder)
+        self.autoencoder = settings.new_autoencoder()
         self.segmenter = VoxelSegmenter(settings.segmenter)
-        self.training_codes: Floats = np.zeros((0, settings.autoencoder.n_latent + 6), np.float32)
+        self.training_codes: Floats = np.zeros((0, 6), np.float32)
         self.training_labels: Mapping[str, NDArray[np.floating[Any]]] = {}
         self.training_formulas: tuple[str, ...] = ()
         self.held_out: tuple[str, ...] = ()
@@ -167,7 +168,7 @@ class Hoffmann(CrystalModel):
             raise InputError(f"{NAME} has no condition; leave the targets {', '.join(targets)} out.")
         boxed = [BoxedCrystal.of(c) for c in crystals]
         if not boxed:
-            return np.zeros((0, self.settings.autoencoder.n_latent + 6), np.float32)
+            return np.zeros((0, self.autoencoder.n_latent + 6), np.float32)
         # A generator for each, so that the code of a crystal does not depend on those before it.
         made = [self.density_of(b, rng=np.random.default_rng(0)) for b in boxed]
         return self._with_cells(self.autoencoder.encode(to_image(np.stack(made)[:, None])), boxed)
@@ -195,7 +196,7 @@ class Hoffmann(CrystalModel):
 
     def densities(self, codes: NDArray[np.floating[Any]]) -> Floats:
         """(n, latent + 6) codes -> (n, 1, k, k, k) densities, electrons/Å3."""
-        width = self.settings.autoencoder.n_latent
+        width = self.autoencoder.n_latent
         if codes.ndim != 2 or codes.shape[1] != width + 6:
             raise InputError(f"Codes of shape {codes.shape} came; expected (n, {width + 6}).")
         return to_density(self.autoencoder.decode(np.nan_to_num(codes[:, :width])))
@@ -351,6 +352,7 @@ class Hoffmann(CrystalModel):
     def save(self, path: Path) -> None:
         """Write the model; codes and weights in half precision where they bear it."""
         tensors: dict[str, NDArray[Any]] = {f"vae.{n}": t for n, t in self.autoencoder.tensors().items()}
+        tensors |= {n: tensors[n].astype(np.float16) for n in HALVED if n in tensors}
         tensors |= {f"unet.{n}": t for n, t in self.segmenter.tensors().items()}
         tensors["codes"] = self.training_codes.astype(np.float16)
         tensors |= {f"label.{n}": np.asarray(t, dtype=np.float32) for n, t in self.training_labels.items()}
@@ -371,13 +373,13 @@ class Hoffmann(CrystalModel):
         stored = load_checkpoint(path, NAME)
         ways = [stored.config[way] for way in ("cell", "species", "atoms")]
         model = cls(HoffmannSettings.of_json(stored.config["settings"]), *ways)
-        model.autoencoder = ImageAutoencoder.of_tensors(model.settings.autoencoder, (0,), stored.part("vae"))
+        model.autoencoder = model.settings.stored_autoencoder(stored.part("vae"))
         model.segmenter.restore(stored.part("unet"))
         model.training_codes = stored.tensors["codes"].astype(np.float32)
         model.training_labels = stored.part("label")
         model.training_formulas = tuple(stored.vocabulary["formulas"])
         model.held_out = tuple(stored.vocabulary["held_out"])
-        check_remembered(model, model.settings.autoencoder.n_latent + len(CELL_MEAN), labelled=False)
+        check_remembered(model, model.autoencoder.n_latent + len(CELL_MEAN), labelled=False)
         return model
 
     def with_ways(self, cell: str, species: str, atoms: str) -> Hoffmann:

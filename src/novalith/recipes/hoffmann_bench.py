@@ -42,7 +42,7 @@ from novalith.store.files import make_folder
 Tell = Callable[[str], None]
 
 #: Crystals relaxed of each kind of sampling: one in so many drawn, at most so many.
-RELAXED_SHARE, MOST_RELAXED = 10, 20
+RELAXED_SHARE, MOST_RELAXED = 5, 20
 #: How far from its base a neighbour is drawn, standard deviations of the codes.
 SPREADS = (0.1, 0.3)
 #: Classes of fewer crystals are added up as "other".

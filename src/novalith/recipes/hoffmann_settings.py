@@ -6,7 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from novalith.generate.image_autoencoder import ImageAutoencoderSettings
+from numpy.typing import NDArray
+
+from novalith.errors import InputError
+from novalith.generate.image_autoencoder import ImageAutoencoder, ImageAutoencoderSettings
+from novalith.generate.principal_vae import PrincipalVae, PrincipalVaeSettings
 from novalith.networks.monai_unet import UnetSize
 from novalith.predict.voxel_classes import SegmenterSettings
 from novalith.recipes.hoffmann_images import HEAVIEST, ORIGINS
@@ -18,34 +22,52 @@ class HoffmannSettings:
     """Sizes and training.
 
     Attributes:
-        autoencoder: of the densities; its `n` is the number of voxels of the box.
+        autoencoder: of the densities: one that starts from their principal components, or convolutions as published.
         segmenter: the UNet.
-        n_refining_epochs: further passes of the UNet, over densities that the autoencoder has decoded.
+        n: voxels along an edge of the box.
         voxel_a: edge of a voxel, Å.
         origin: of the crystals in the box when the autoencoder is trained, see `novalith.recipes.hoffmann_images`.
         max_edge_a: longest edge of a Niggli cell, Å.
         max_atoms: most atoms of a Niggli cell.
     """
 
-    autoencoder: ImageAutoencoderSettings
+    autoencoder: PrincipalVaeSettings | ImageAutoencoderSettings
     segmenter: SegmenterSettings
-    n_refining_epochs: int = 1
+    n: int = 32
     voxel_a: float = 1 / 3
     origin: str = ORIGINS[0]
     max_edge_a: float = 8.5
     max_atoms: int = 24
 
+    def __post_init__(self) -> None:
+        if isinstance(self.autoencoder, ImageAutoencoderSettings) and self.autoencoder.n != self.n:
+            raise InputError(f"An autoencoder of {self.autoencoder.n} voxels an edge came for a box of {self.n}.")
+
     @property
     def box(self) -> Box:
         """The grid."""
-        return Box(self.autoencoder.n, self.voxel_a)
+        return Box(self.n, self.voxel_a)
+
+    def new_autoencoder(self) -> PrincipalVae | ImageAutoencoder:
+        """An autoencoder of densities that has learned nothing yet."""
+        if isinstance(self.autoencoder, PrincipalVaeSettings):
+            return PrincipalVae(self.autoencoder)
+        return ImageAutoencoder(self.autoencoder)
+
+    def stored_autoencoder(self, tensors: Mapping[str, NDArray[Any]]) -> PrincipalVae | ImageAutoencoder:
+        """The autoencoder of tensors by name."""
+        if isinstance(self.autoencoder, PrincipalVaeSettings):
+            return PrincipalVae.of_tensors(self.autoencoder, (0,), tensors)
+        return ImageAutoencoder.of_tensors(self.autoencoder, (0,), tensors)
 
     @classmethod
     def of_json(cls, record: Mapping[str, Any]) -> HoffmannSettings:
         """The inverse of `dataclasses.asdict`."""
-        encoder = {**record["autoencoder"], "widths": tuple(record["autoencoder"]["widths"])}
+        encoder = record["autoencoder"]
         parts = {
-            "autoencoder": ImageAutoencoderSettings(**encoder),
+            "autoencoder": PrincipalVaeSettings(**encoder)
+            if "n_components" in encoder
+            else ImageAutoencoderSettings(**{**encoder, "widths": tuple(encoder["widths"])}),
             "segmenter": SegmenterSettings.of_json(record["segmenter"]),
         }
         return cls(**{**record, **parts})
@@ -53,19 +75,16 @@ class HoffmannSettings:
 
 #: Background and the elements up to the heaviest.
 N_CLASSES = HEAVIEST + 1
-#: `default` trains in about three quarters of an hour on one core; `paper` has the published widths.
+#: `default` trains in about an hour and a quarter on one core; `paper` has the published widths.
 SIZES = {
     "tiny": HoffmannSettings(
-        ImageAutoencoderSettings(n=16, widths=(8, 16), n_latent=8, beta=0.1, n_epochs=2, batch_size=8),
+        PrincipalVaeSettings(8, (16,), 1e-2, 2, 8),
         SegmenterSettings(UnetSize("unet", (8, 16), 8, 1, 2.0), N_CLASSES, 256, 2, 8, precision="float32"),
-        voxel_a=0.5, max_edge_a=6.5, max_atoms=10,
+        n=16, voxel_a=0.5, max_edge_a=6.5, max_atoms=10,
     ),
     "default": HoffmannSettings(
-        ImageAutoencoderSettings(
-            n=32, widths=(32, 64, 128), n_latent=256, beta=0.1, n_epochs=14, batch_size=16, learning_rate=6e-4,
-            averaging=0.99, precision="bfloat16",
-        ),
-        SegmenterSettings(UnetSize("unet", (32, 64, 128), 32, 1), N_CLASSES, 2048, 3, 8),
+        PrincipalVaeSettings(768, (256,), 1e-2, 20, 32),
+        SegmenterSettings(UnetSize("unet", (32, 64, 128), 32, 1), N_CLASSES, 2048, 12, 8),
     ),
     "paper": HoffmannSettings(
         ImageAutoencoderSettings(

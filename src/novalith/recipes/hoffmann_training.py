@@ -1,10 +1,10 @@
-"""What `novalith train hoffmann` runs: the UNet on true densities, the autoencoder, then the UNet on decoded ones.
+"""What `novalith train hoffmann` runs: the autoencoder of densities, then the UNet on true and on decoded ones.
 
 Crystals come from the bundled Materials Project, or from any structures (`--data`), a table with a column `cif` or a
 folder, without labels. Those beyond the limits of the model are set aside with the reason. Chemical systems are split:
 one in ten is held out and named in the checkpoint, one in twenty judges the weights after every epoch, the others are
-learned from. The third stage shows the UNet what it will be given, densities that went through the autoencoder, in turn
-with true ones; the paper trains both networks at once instead.
+learned from. The UNet is shown what it will be given, densities that went through the autoencoder, in turn with true
+ones; the paper trains both networks at once instead.
 
 Options: `cell` (beside, autocorrelation), `species` (heights, network), `atoms` (network, density), `crystals`, the
 most crystals that are learned from.
@@ -23,11 +23,12 @@ from numpy.typing import NDArray
 from novalith.data.library import Library
 from novalith.data.structure_table import StructureTable, bundled_structure_table, read_any_structures
 from novalith.errors import EmptyResultError, InputError, UnknownNameError
-from novalith.generate.image_autoencoder import ImageAutoencoder
+from novalith.generate.principal_vae import PrincipalVae
 from novalith.materials import Crystal, Verdict
 from novalith.recipes.hoffmann import (
     ATOMS,
     CELLS,
+    HALVED,
     NAME,
     SIZES,
     SPECIES,
@@ -48,6 +49,9 @@ TARGETS = ("formation_energy", "bulk_modulus", "band_gap")
 HELD_OUT_EVERY, VALIDATION_EVERY = 10, 20
 #: Crystals that judge, and fewest that are learned from.
 MOST_VALIDATION, FEWEST_CRYSTALS = 96, 20
+#: Images from which principal components are taken, at most: they lie in memory together, 131 kB each.
+MOST_COMPARED = 8000
+STAGES = ("vae", "unet")
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,11 +155,11 @@ class DecodedSpecies:
         return len(self.true)
 
     def pairs(self, rows: NDArray[np.int64], rng: np.random.Generator) -> tuple[Floats, NDArray[np.int64]]:
-        """(b,) rows -> densities (b, 1, n, n, n), two thirds of them decoded, and atomic numbers."""
-        third = len(rows) // 3
-        first = self.true.pairs(rows[:third], rng) if third else None
+        """(b,) rows -> densities (b, 1, n, n, n), the second half of them decoded, and atomic numbers."""
+        half = len(rows) // 2
+        first = self.true.pairs(rows[:half], rng) if half else None
         plain = replace(self.true, origin=self.model.settings.origin, replaced=0.0)
-        densities, species = plain.pairs(rows[third:], rng)
+        densities, species = plain.pairs(rows[half:], rng)
         decoded = reconstruct_density(self.model, densities)
         if first is None:
             return decoded, species
@@ -170,34 +174,38 @@ def fit_hoffmann(
     *,
     seed: int,
 ) -> tuple[EpochReport, ...]:
-    """Train all three stages; each goes on from `resume_path` with its name added, and is not run again once done."""
-    s, box = model.settings, model.settings.box
-    images = SpeciesImages(split.training, box)
+    """Train both stages; each goes on from `resume_path` with its name added, and is not run again once done."""
     judges = split.validation[:MOST_VALIDATION]
-    curve = model.segmenter.fit(
-        images, _wrong_share(model, judges, decoded=False), stage_path(resume_path, "unet"), watch,
-        rng=np.random.default_rng(seed),
+    curve = _fit_autoencoder(model, split.training, judges, resume_path, watch, seed)
+    images = SpeciesImages(split.training, model.settings.box)
+    curve += model.segmenter.fit(
+        DecodedSpecies(images, model), _wrong_share(model, judges, decoded=True), stage_path(resume_path, "unet"),
+        watch, rng=np.random.default_rng(seed),
     )  # fmt: skip
-    source = DensityImages(split.training, box, s.origin)
-    validation = DensityImages(judges, box, s.origin) if judges else None
-    model.autoencoder = ImageAutoencoder(s.autoencoder)
-    model.autoencoder.fit_watched(
-        source, validation=validation, resume_path=stage_path(resume_path, "vae"), watch=watch,
-        rng=np.random.default_rng(seed + 1),
-    )  # fmt: skip
-    curve += model.autoencoder.curve
-    if s.n_refining_epochs:
-        first = model.segmenter.settings
-        refining = replace(first, n_epochs=s.n_refining_epochs, learning_rate=first.learning_rate / 2)
-        model.segmenter.settings = refining
-        curve += model.segmenter.fit(
-            DecodedSpecies(images, model), _wrong_share(model, judges, decoded=True),
-            stage_path(resume_path, "refining"), watch, rng=np.random.default_rng(seed + 2),
-        )  # fmt: skip
-        model.segmenter.settings = first
     model.remember(split.training, split.energies, rng=np.random.default_rng(seed + 3))
     model.held_out = split.held_out_systems
     return curve
+
+
+def _fit_autoencoder(
+    model: Hoffmann, training: Sequence[BoxedCrystal], judges: Sequence[BoxedCrystal], resume_path: Path,
+    watch: Callable[[EpochReport], None], seed: int,
+) -> tuple[EpochReport, ...]:  # fmt: skip
+    s, path = model.settings, stage_path(resume_path, "vae")
+    source = DensityImages(training, s.box, s.origin)
+    made, rng = s.new_autoencoder(), np.random.default_rng(seed + 1)
+    if isinstance(made, PrincipalVae):
+        chosen = np.sort(rng.permutation(len(source))[:MOST_COMPARED])
+        parts = np.array_split(chosen, -(-len(chosen) // 64))
+        made.fit_watched(np.concatenate([source.images(p, rng) for p in parts]), None, path, watch, rng=rng)
+        # As it will be stored, so that the UNet learns from what it will be given.
+        stored = {n: t.astype(np.float16) if f"vae.{n}" in HALVED else t for n, t in made.tensors().items()}
+        model.autoencoder = s.stored_autoencoder(stored)
+        return made.curve
+    validation = DensityImages(judges, s.box, s.origin) if judges else None
+    made.fit_watched(source, validation=validation, resume_path=path, watch=watch, rng=rng)
+    model.autoencoder = made
+    return made.curve
 
 
 def stage_path(resume_path: Path, stage: str) -> Path:
@@ -266,7 +274,7 @@ def train_from_file(order: TrainingOrder) -> TrainingSummary:
     split = split_crystals(table, model, int(most) if most else None, rng=np.random.default_rng(order.seed))
     curve = fit_hoffmann(model, split, order.resume_path, order.watch, seed=order.seed)
     model.save(order.out)
-    for stage in ("unet", "vae", "refining"):
+    for stage in STAGES:
         stage_path(order.resume_path, stage).unlink(missing_ok=True)
     figures = training_figures(model, split)
     return TrainingSummary(NAME, order.out, len(split.training), split.set_aside, figures, curve)
