@@ -109,10 +109,11 @@ def test_any_structures_are_read_with_their_values_where_there_are_any(tmp_path,
     (tmp_path / "bad.cif").write_text("data_x\n_cell_length_a three\n")
     (tmp_path / "POSCAR_d").write_text(poscar(crystals[12]))
     (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "junk.csv").write_bytes(b"\x00\x01\xff\xfe")
     table = read_any_structures(tmp_path, ("band_gap",))
     assert len(table) == 13
     assert np.isfinite(table.values[:, 0]).sum() == 3
-    assert sorted(table.set_aside) == ["a.csv, row 5", "bad.cif"]
+    assert sorted(table.set_aside) == ["a.csv, row 5", "bad.cif", "junk.csv"]
     assert table.not_read == ("notes.txt",)
     pd.DataFrame({"id": range(14), "cif": texts}).to_csv(tmp_path / "bare.csv")
     assert len(read_any_structures(tmp_path / "bare.csv", ("band_gap",))) == 14

@@ -67,11 +67,20 @@ class TestCourt:
         rows = [{"id": n, "cif": cif(SALTS[n]), "formation_energy": -2.0} for n in names[:12]]
         rows[3]["formation_energy"] = "much"
         pd.DataFrame(rows).to_csv(folder / "some.csv", index=False)
-        pd.DataFrame({"formula": ["NaCl"]}).to_csv(folder / "other.csv", index=False)
+        (folder / "junk.csv").write_bytes(b"\x00\x01\xff\xfe")
         found = self.gathered(folder, lambda pairs: dict.fromkeys((id_ for id_, _ in pairs), -1.0))
         # The row without a number is no label; its crystal comes again as a file.
         assert sorted(found.energies.tolist()) == [-2.0] * 11 + [-1.0] * 14
+        assert any("junk.csv cannot be read as a table" in reason for reason in found.set_aside.values())
         assert any("'much', which is no finite number" in reason for reason in found.set_aside.values())
+
+    def test_a_table_of_something_else_beside_the_labels_is_told(self, tmp_path):
+        rows = [{"id": n, "cif": cif(c), "formation_energy": -2.0} for n, c in SALTS.items()]
+        pd.DataFrame(rows).to_csv(tmp_path / "some.csv", index=False)
+        pd.DataFrame({"formula": ["NaCl"]}).to_csv(tmp_path / "other.csv", index=False)
+        found = self.gathered(tmp_path)
+        assert len(found.crystals) == len(SALTS)
+        assert list(found.set_aside.values()) == ["other.csv: It holds no structures."]
 
     def test_what_has_no_labels_says_how_to_give_them(self, folder):
         with pytest.raises(InputError, match=r"25 crystals of .*given have no formation energy; give a table"):

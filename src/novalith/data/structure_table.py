@@ -107,7 +107,8 @@ def read_any_structures(path: Path, targets: Sequence[str]) -> StructureTable:
         else:
             read.not_read.append(file.name)
     return read.whole(
-        f"{path} has {len(read.crystals)} structures that could be read; training needs at least {MIN_ROWS}"
+        f"{path} has {len(read.crystals)} structures that could be read; training needs at least {MIN_ROWS}, as "
+        f"files of structures or in tables with a column {' or '.join(STRUCTURE_COLUMNS)}"
     )
 
 
@@ -135,7 +136,11 @@ class _Reading:
 
     def table(self, file: Path, *, labelled: bool) -> None:
         """Take the rows of a table; `labelled` sets those aside that have no value."""
-        columns = columns_of(file)
+        try:
+            columns = columns_of(file)
+        except InputError as error:  # the other files of a folder are read all the same
+            self.set_aside[file.name] = str(error)
+            return
         structure = next((c for c in STRUCTURE_COLUMNS if c in columns), None)
         places = {t: column_of(target_named(t), columns) for t in self.targets}
         if structure is None or (labelled and not any(places.values())):
@@ -160,7 +165,9 @@ class _Reading:
     def whole(self, too_few: str) -> StructureTable:
         """All of it, or an error in these words where it is too few."""
         if len(self.crystals) < MIN_ROWS:
-            told = "; ".join(f"{place}: {reason}" for place, reason in list(self.set_aside.items())[:3])
+            reasons = [f"{place}: {reason}" for place, reason in self.set_aside.items()]
+            reasons += [f"{name} holds no structures with values that are asked for" for name in self.not_read]
+            told = "; ".join(reasons[:3])
             raise InputError(f"{too_few}{f' ({told})' if told else ''}.")
         return StructureTable(
             tuple(self.crystals), self.targets, np.array(self.values), tuple(self.sources), self.set_aside,

@@ -292,13 +292,28 @@ def _of_path(path: Path, library: Library, family: Family) -> Iterator[Row]:
         yield from _of_table(path, library, family)
         return
     tables = [p for p in sorted(path.iterdir()) if p.suffix.lower() in TABLES] if path.is_dir() else []
-    labelled = [p for p in tables if "cif" in columns_of(p)]
+    labelled = [table for table in tables if _holds_cif(table)]
     for table in labelled:
         yield from _of_table(table, library, family)
-    if not labelled or any(p.suffix.lower() not in TABLES and is_structure_file(p) for p in path.iterdir()):
-        reading = read_structures(path, leave_out=labelled)
+    others = [p for p in sorted(path.iterdir()) if is_structure_file(p) and p not in labelled] if labelled else [path]
+    if others:
+        try:
+            reading = read_structures(path, leave_out=labelled)
+        except InputError:
+            if not labelled:
+                raise
+            yield from ((p.name, Verdict(False, "file", "It holds no structures."), None) for p in others)
+            return
         yield from ((id_, crystal, None) for id_, crystal in reading.accepted)
         yield from ((id_, said, None) for id_, said in reading.refused)
+
+
+def _holds_cif(table: Path) -> bool:
+    """Whether a table has a column of structures; one that cannot be read is left to the door, which says why."""
+    try:
+        return "cif" in columns_of(table)
+    except InputError:
+        return False
 
 
 def _of_table(path: Path, library: Library, family: Family) -> Iterator[Row]:
