@@ -4,7 +4,8 @@
     atoms += the highest maxima of r
     model  = sum_a n_a g(. - r_a), electrons n_a and positions r_a by least squares over the whole box
 
-repeated until nothing is left or nothing is gained. What the UNet of `novalith.recipes.hoffmann` has to be compared
+repeated until nothing is left or nothing is gained; then atoms that explain next to nothing are dropped, the lightest
+first: a fit that has not settled leaves waves beside heavy atoms, and a maximum of these is no atom. What the UNet of `novalith.recipes.hoffmann` has to be compared
 with: it knows the shape of an atom and the lattice, and nothing of chemistry.
 """
 
@@ -32,8 +33,10 @@ NOISE = 1e-3
 TAKEN, LEAST_ELECTRONS, EXACT_LEFT = 0.5, 0.8, 2e-3
 #: A round has gained when it leaves less than this of what the round before left.
 GAINED = 0.93
-#: Rounds, steps of least squares in each, and the longest move of an atom in one, Å.
-ROUNDS, STEPS, LONGEST_MOVE_A = 12, 3, 0.25
+#: Without an atom that is none, at most so much more of the density is left.
+NEEDLESS = 1.05
+#: Rounds, steps of least squares in each, the longest move of an atom in one, and the move that ends them, Å.
+ROUNDS, STEPS, LONGEST_MOVE_A, SETTLED_A = 12, 12, 0.25, 1e-3
 
 
 #: Fractional positions (m, 3), electrons (m,), and what of the density they leave (root mean square over its spread).
@@ -60,9 +63,7 @@ def sites_of_density(density: NDArray[np.floating], lattice: Floats, box: Box) -
         positions, heights = fit_atoms(density, lattice, positions, box)
         if not len(positions):
             break
-        images, owner = atoms_in_box(lattice, positions @ lattice, np.arange(len(positions)), np.zeros(3), box)
-        residual = np.asarray(density - box_density(images, heights[owner], box), dtype=np.float64)
-        left = float(residual.std() / max(float(density.std()), 1e-9))
+        residual, left = _rest(density, lattice, positions, heights, box)
         if best is not None and left > GAINED * best[2]:
             break
         best = positions, heights, left
@@ -70,7 +71,30 @@ def sites_of_density(density: NDArray[np.floating], lattice: Floats, box: Box) -
             break
     if best is None:
         return Verdict(False, RULE, "The density has no atom.")
-    return best
+    return _without_needless(density, lattice, best, box)
+
+
+def _rest(
+    density: NDArray[np.floating], lattice: Floats, positions: Floats, heights: Floats, box: Box
+) -> tuple[Floats, float]:
+    """What atoms leave of a density, and its deviation over that of the density."""
+    images, owner = atoms_in_box(lattice, positions @ lattice, np.arange(len(positions)), np.zeros(3), box)
+    residual = np.asarray(density - box_density(images, heights[owner], box), dtype=np.float64)
+    return residual, float(residual.std() / max(float(density.std()), 1e-9))
+
+
+def _without_needless(density: NDArray[np.floating], lattice: Floats, sites: Sites, box: Box) -> Sites:
+    """The sites less those without which the others explain the density as well."""
+    needed = False
+    while not needed and len(sites[0]) > 1:
+        needed = True
+        for lightest in np.argsort(sites[1], kind="stable")[: -(-len(sites[0]) // 2)]:
+            positions, heights = fit_atoms(density, lattice, np.delete(sites[0], lightest, axis=0), box)
+            left = _rest(density, lattice, positions, heights, box)[1] if len(positions) else np.inf
+            if left <= max(EXACT_LEFT, NEEDLESS * sites[2]):
+                sites, needed = (positions, heights, left), False
+                break
+    return sites
 
 
 def sharpened_cell(cell: Floats, lattice: Floats) -> Floats:
@@ -115,7 +139,7 @@ def fit_atoms(density: NDArray[np.floating], lattice: Floats, positions: Floats,
             return positions, heights
         moves = _solved((slopes * heights[:, None]).reshape(len(rho), -1), rho - values @ heights).reshape(-1, 3)
         positions = (positions + np.clip(moves, -LONGEST_MOVE_A, LONGEST_MOVE_A) @ np.linalg.inv(lattice)) % 1.0
-        moved += 1
+        moved = STEPS if float(np.abs(moves).max()) < SETTLED_A else moved + 1
     return positions, np.zeros(0)
 
 
