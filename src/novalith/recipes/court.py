@@ -100,7 +100,7 @@ class CourtSettings:
     segmentation: SegmentationSettings = field(default_factory=SegmentationSettings)
 
 
-#: `default` trains in a quarter of an hour on one core for 3,000 crystals; `paper` has the published sizes and epochs.
+#: `default` trains in four minutes on one core for 3,000 crystals; `paper` has the published sizes and epochs.
 SIZES = {
     "tiny": CourtSettings(
         8, 0.5, 4, 0.15, PrincipalVaeSettings(8, (16,), 3e-3, 2, 8),
