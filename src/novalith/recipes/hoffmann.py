@@ -71,7 +71,7 @@ __all__ = ["ATOMS", "BIBTEX", "CELLS", "NAME", "SIZES", "SPECIES", "Hoffmann", "
 NAME = "hoffmann"
 Floats = NDArray[np.float32]
 CELLS = ("beside", "autocorrelation")
-ATOMS = ("network", "density")
+ATOMS = ("density", "network")
 SPECIES = ("heights", "network")
 #: Typical edges (Å) and angles (degrees) and their spread over the bundled crystals: the cell's part of the code.
 CELL_MEAN = np.array([4.6, 5.2, 6.2, 90.0, 90.0, 90.0])
