@@ -15,7 +15,7 @@ from novalith.generate.image_autoencoder import ImageAutoencoderSettings
 from novalith.materials import Composition, Crystal, PhaseField, Verdict
 from novalith.recipes import imatgen_training
 from novalith.recipes.crystal_models import SampleRequest
-from novalith.recipes.imatgen import SIZES, WAYS, Imatgen, train_imatgen
+from novalith.recipes.imatgen import SIZES, Imatgen, train_imatgen
 from novalith.recipes.imatgen_codes import (
     LearnedCodesSettings,
     RandomCells,
@@ -26,6 +26,7 @@ from novalith.recipes.imatgen_codes import (
 )
 from novalith.recipes.imatgen_judging import auc, parts_by_prototype, reconstruction_errors, shares_within
 from novalith.recipes.imatgen_training import train_from_file, training_set
+from novalith.recipes.latent_draws import WAYS
 from novalith.recipes.substituted_training_set import LabelledCrystal, TrainingSet
 from novalith.recipes.training import TrainingOrder
 from novalith.represent.cell_images import CellImages

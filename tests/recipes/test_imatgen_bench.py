@@ -10,7 +10,7 @@ from pyarrow import parquet
 
 from novalith.data.library import Library
 from novalith.materials import Crystal, PhaseField, Verdict
-from novalith.recipes.imatgen import SIZES, WAYS
+from novalith.recipes.imatgen import SIZES
 from novalith.recipes.imatgen_bench import (
     Draws,
     Known,
@@ -24,6 +24,7 @@ from novalith.recipes.imatgen_bench import (
 )
 from novalith.recipes.imatgen_codes import WaveCodes
 from novalith.recipes.imatgen_judging import Errors, HeldOut
+from novalith.recipes.latent_draws import WAYS
 from novalith.recipes.substituted_training_set import LabelledCrystal, TrainingSet
 from novalith.recipes.voxel_bench import VoxelBench
 from novalith.represent.cell_images import CellImages

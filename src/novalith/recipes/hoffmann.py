@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from novalith.errors import InputError, UnknownNameError
-from novalith.materials import ATOMIC_NUMBERS, ELEMENTS, Crystal, Verdict
+from novalith.materials import ATOMIC_NUMBERS, ELEMENTS, Composition, Crystal, Verdict
 from novalith.predict.voxel_classes import VoxelSegmenter
 from novalith.recipes.crystal_models import (
     CodeImages,
@@ -41,6 +41,7 @@ from novalith.recipes.hoffmann_images import (
     to_image,
 )
 from novalith.recipes.hoffmann_settings import N_CLASSES, SIZES, HoffmannSettings
+from novalith.recipes.latent_draws import drawn_three_ways
 from novalith.represent.box_folding import (
     FoldedAtoms,
     atoms_in_cell,
@@ -303,7 +304,7 @@ class Hoffmann(CrystalModel):
         return crystal
 
     def sample(self, n: int, request: SampleRequest, *, rng: np.random.Generator) -> list[Crystal | Verdict]:
-        """`n` draws from the prior, or around the base crystal of the request, decoded.
+        """`n` draws in the three ways of `latent_draws`, or around the base crystal of the request, decoded.
 
         Raises:
             CapabilityError: a part of the request that the model cannot honour.
@@ -312,8 +313,20 @@ class Hoffmann(CrystalModel):
         check_request(self, request)
         if n < 0:
             raise InputError(f"{n} draws were asked for; expected 0 or more.")
-        codes = codes_around(self, request, n, rng=rng) if request.around is not None else self.prior(n, rng=rng)
+        if request.around is not None:
+            return self.decode(codes_around(self, request, n, rng=rng), request)
+        bases = self._bases(request)
+        codes, _ = drawn_three_ways(self.training_codes, bases, lambda m: self.prior(m, rng=rng), n, rng=rng)
         return self.decode(codes, request)
+
+    def _bases(self, request: SampleRequest) -> NDArray[np.int64]:
+        """Training crystals from which draws start: those of the elements asked for, or all where there are none."""
+        asked = request.composition.field if request.composition is not None else request.field
+        if asked is not None:
+            own = [asked.covers(Composition.parse(f).field) for f in self.training_formulas]
+            if any(own):
+                return np.flatnonzero(own)
+        return np.arange(len(self.training_codes))
 
     def prior(self, n: int, *, rng: np.random.Generator) -> Floats:
         """(n, latent + 6) codes: z of the Gaussian of the training codes, cells as they go with z in training."""

@@ -192,7 +192,10 @@ def _products(
     model: Hoffmann, crystals: Sequence[BoxedCrystal], n: int, rng: np.random.Generator
 ) -> dict[str, list[Crystal | Verdict]]:
     anything = SampleRequest()
-    found = {"prior": model.sample(n, anything, rng=rng)}
+    found = {
+        "near, between and from the Gaussian of training crystals": model.sample(n, anything, rng=rng),
+        "Gaussian of training crystals": model.decode(model.prior(n, rng=rng), anything),
+    }
     for spread in SPREADS:
         drawn: list[Crystal | Verdict] = []
         for number in range(n):

@@ -45,6 +45,7 @@ from novalith.recipes.imatgen_codes import (
     crystal_codes,
     crystals_of_codes,
 )
+from novalith.recipes.latent_draws import drawn_three_ways
 from novalith.recipes.substituted_training_set import FEWEST_CRYSTALS, LabelledCrystal
 from novalith.represent.cell_images import BOX_A, MAX_ELEMENTS, CellImages, basis_positions
 from novalith.represent.wave_codes import REACH_A, SHELLS
@@ -64,13 +65,6 @@ BIBTEX = """@article{noh2019inverse,
 Floats = NDArray[np.float32]
 #: Energy above the hull (eV/atom) up to which a training crystal counts as stable for the head.
 STABLE_EV_PER_ATOM = 0.1
-#: The ways of drawing and their shares.
-WAYS = ("near", "between", "gaussian")
-SHARES = (0.5, 0.4, 0.1)
-#: Spread of draws near a known crystal, in standard deviations of the training codes, drawn evenly on a log scale.
-NEAR_SPREADS = (0.02, 0.3)
-#: The partner of an interpolation is one of so many nearest neighbours; the share of the way is drawn from these.
-NEIGHBOURS, WAY_SHARES = 20, (0.15, 0.85)
 
 
 @dataclass(frozen=True)
@@ -186,7 +180,7 @@ class Imatgen(CrystalModel):
     def draw_latent(
         self, n: int, request: SampleRequest, *, rng: np.random.Generator
     ) -> tuple[Floats, NDArray[np.int64]]:
-        """(n, latent) draws, and the way of each as its place in `WAYS`, -1 around a crystal.
+        """(n, latent) draws, and the way of each as its place in `latent_draws.WAYS`, -1 around a crystal.
 
         Raises:
             CapabilityError: the request has a part that the model cannot honour.
@@ -197,17 +191,9 @@ class Imatgen(CrystalModel):
             raise InputError(f"{n} draws were asked for; expected 0 or more.")
         if request.around is not None:
             return codes_around(self, request, n, rng=rng), np.full(n, -1)
-        ways = rng.choice(len(WAYS), n, p=SHARES)
-        known, scale = self.training_codes.astype(np.float64), self.training_codes.astype(np.float64).std(axis=0)
-        first = rng.choice(self._bases(request), n)
-        noise = rng.standard_normal((n, known.shape[1])) * scale
-        spreads = np.exp(rng.uniform(np.log(NEAR_SPREADS[0]), np.log(NEAR_SPREADS[1]), n))
-        ranks, shares = rng.integers(1, min(NEIGHBOURS, len(known) - 1) + 1, n), rng.uniform(*WAY_SHARES, n)
-        gaussian = self.vae.sample_latent(n, rng=rng)
-        near = known[first] + spreads[:, None] * noise
-        between = _arc(known, first, ranks, shares)
-        drawn = np.where((ways == 0)[:, None], near, np.where((ways == 1)[:, None], between, gaussian))
-        return drawn.astype(np.float32), ways
+        return drawn_three_ways(
+            self.training_codes, self._bases(request), lambda m: self.vae.sample_latent(m, rng=rng), n, rng=rng
+        )
 
     def images(self, codes: NDArray[np.floating[Any]], request: SampleRequest) -> list[CodeImages]:
         """One image an element."""
@@ -327,26 +313,3 @@ def _as_asked(outcome: Crystal | Verdict, request: SampleRequest) -> Crystal | V
     if request.field is not None and not request.field.covers(found.field):
         return Verdict(False, "field", f"{found.formula} came; elements of {request.field} were asked for.")
     return outcome
-
-
-def _arc(
-    known: NDArray[np.float64], first: NDArray[np.int64], ranks: NDArray[np.int64], shares: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Points on the arcs about the mean from known vectors to one of their nearest neighbours."""
-    mean = known.mean(axis=0)
-    centred = known - mean
-    square = (centred**2).sum(axis=1)
-    second = np.empty_like(first)
-    for base in np.unique(first).tolist():
-        rows = first == base
-        order = np.argsort(square - 2.0 * centred @ centred[base], kind="stable")
-        second[rows] = order[order != base][ranks[rows] - 1]
-    a, b = centred[first], centred[second]
-    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-    angle = np.arccos(np.clip((a * b).sum(axis=1) / np.maximum(lengths, 1e-12), -1.0, 1.0))
-    # Nearly parallel vectors are joined by a straight line, which the arc then is.
-    straight = np.sin(angle) < 1e-3
-    sine = np.where(straight, 1.0, np.sin(angle))
-    weight_a = np.where(straight, 1.0 - shares, np.sin((1.0 - shares) * angle) / sine)
-    weight_b = np.where(straight, shares, np.sin(shares * angle) / sine)
-    return np.asarray(mean + weight_a[:, None] * a + weight_b[:, None] * b)

@@ -27,10 +27,11 @@ from novalith.data.library import Library
 from novalith.materials import Crystal, Gene, PhaseField
 from novalith.recipes.bench_tables import Table, table_of_records
 from novalith.recipes.crystal_models import SampleRequest
-from novalith.recipes.imatgen import SIZES, STABLE_EV_PER_ATOM, WAYS, Imatgen, ImatgenSettings, train_imatgen
+from novalith.recipes.imatgen import SIZES, STABLE_EV_PER_ATOM, Imatgen, ImatgenSettings, train_imatgen
 from novalith.recipes.imatgen_codes import ImageCodes, LearnedCodes, WaveCodes
 from novalith.recipes.imatgen_judging import N_PARTS, Errors, HeldOut, auc, held_out, prototypes, shares_within
 from novalith.recipes.imatgen_training import MAX_ABOVE_HULL, STEPS, training_set, with_epochs
+from novalith.recipes.latent_draws import WAYS
 from novalith.recipes.points_judging import distance_counts, relax_products, relaxed_counts
 from novalith.recipes.substituted_training_set import (
     LabelledCrystal,

@@ -5,8 +5,9 @@
     model  = sum_a n_a g(. - r_a), electrons n_a and positions r_a by least squares over the whole box
 
 repeated until nothing is left or nothing is gained; then atoms that explain next to nothing are dropped, the lightest
-first: a fit that has not settled leaves waves beside heavy atoms, and a maximum of these is no atom. What the UNet of `novalith.recipes.hoffmann` has to be compared
-with: it knows the shape of an atom and the lattice, and nothing of chemistry.
+first: a fit that has not settled leaves waves beside heavy atoms, and a maximum of these is no atom. What the UNet of
+`novalith.recipes.hoffmann` has to be compared with: it knows the shape of an atom and the lattice, and nothing of
+chemistry.
 """
 
 from __future__ import annotations
