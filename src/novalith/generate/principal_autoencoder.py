@@ -199,6 +199,16 @@ class PrincipalAutoencoder(Generator):
         return weights | found | {"code_factor": self._code_factor}
 
     @property
+    def is_linear(self) -> bool:
+        """Whether the code is V x / S itself."""
+        return not self.settings.n_latent
+
+    @property
+    def components(self) -> tuple[Floats, Floats]:
+        """V (k, n^3) and S (k,)."""
+        return self._basis, self._scale
+
+    @property
     def sizes(self) -> tuple[int]:
         """(0,): no condition."""
         return (0,)

@@ -7,7 +7,8 @@ basis images and one of cell images, either of strided convolutions (`novalith.g
 from principal components (`novalith.generate.principal_autoencoder`). Neither knows the chemistry: a basis image
 is a set of points, whatever element stands on them, so that one pair of autoencoders serves every system. They are
 trained on the bundled crystals, turned by the 48 symmetries of the cube, strained and rattled, and on random cells.
-Peaks of decoded images are found below the voxel by fitting the known Gaussian.
+Peaks of decoded images are found below the voxel by fitting the known Gaussian, and then moved until their code is the
+one that was decoded (`novalith.recipes.imatgen_refining`).
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 from novalith.generate.image_autoencoder import ImageAutoencoder, ImageAutoencoderSettings
 from novalith.generate.principal_autoencoder import PrincipalAutoencoder, PrincipalAutoencoderSettings
 from novalith.materials import Crystal, Verdict
+from novalith.recipes.imatgen_refining import LinearCode, refined_cell
 from novalith.represent.cell_images import (
     BOX_A,
     MAX_SITES,
@@ -182,16 +184,24 @@ class LearnedCodes(ImageCodes):
     def __init__(self, settings: LearnedCodesSettings, basis: Autoencoder, cell: Autoencoder) -> None:
         self.settings, self.basis, self.cell = settings, basis, cell
         self.n_basis, self.n_cell = basis.n_latent, cell.n_latent
+        self._linear: LinearCode | None = None
+        if isinstance(basis, PrincipalAutoencoder) and basis.is_linear:
+            n = settings.basis.n
+            self._linear = LinearCode(*basis.components, settings.sigma_a, BOX_A / n, n)
 
     def basis_codes(self, sets: Sequence[Floats]) -> Floats:
         """Codes of the images of the sets."""
         return self.basis.encode(basis_images(sets, self.settings)).astype(float)
 
     def positions(self, codes: NDArray[np.floating[Any]]) -> list[Floats | Verdict]:
-        """Peaks of the decoded images."""
+        """Peaks of the decoded images, moved and added to until they have the code, where that is linear."""
         answers: list[Floats | Verdict] = []
         for batch in self.basis.decoded_batches(np.nan_to_num(codes)):
             answers += [_peaks(image[0], self.settings) for image in batch]
+        linear = self._linear
+        if linear is not None:
+            pairs = zip(answers, np.nan_to_num(codes), strict=True)
+            answers = [p if isinstance(p, Verdict) else _few(linear.refined(p, z)) for p, z in pairs]
         return [
             answer if finite else Verdict(False, RULE, "The code holds numbers that are not finite.")
             for answer, finite in zip(answers, np.isfinite(codes).all(axis=1), strict=True)
@@ -203,9 +213,12 @@ class LearnedCodes(ImageCodes):
         return self.cell.encode(np.stack(images)[1:, None]).astype(float)
 
     def cells(self, codes: NDArray[np.floating[Any]]) -> list[Floats | Verdict]:
-        """Metrics fitted to the decoded images."""
+        """Metrics fitted to the decoded images, moved until they have the code."""
+        finite = np.nan_to_num(codes)
+        found = [decode_cell(image) for batch in self.cell.decoded_batches(finite) for image in batch[:, 0]]
         return [
-            decode_cell(image) for batch in self.cell.decoded_batches(np.nan_to_num(codes)) for image in batch[:, 0]
+            c if isinstance(c, Verdict) else refined_cell(c, z, self.cell_codes)
+            for c, z in zip(found, finite, strict=True)
         ]
 
     def images(self, codes: NDArray[np.floating[Any]]) -> Images:
@@ -244,6 +257,12 @@ def basis_images(sets: Sequence[Floats], settings: LearnedCodesSettings) -> Imag
     images = [np.zeros((n, n, n))]
     images += [cartesian_gaussians(s, np.ones(len(s)), settings.sigma_a, axis) for s in sets]
     return np.stack(images)[1:, None].clip(0.0, 1.0).astype(np.float32)
+
+
+def _few(points: Floats) -> Floats | Verdict:
+    if len(points) > MAX_SITES:
+        return Verdict(False, RULE, f"A basis code asks for {len(points)} atoms; at most {MAX_SITES} fit.")
+    return points
 
 
 def _peaks(image: Images, settings: LearnedCodesSettings) -> Floats | Verdict:
