@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pymatgen.analysis.structure_matcher import StructureMatcher
 
 from novalith.data.door import read_structures
+from novalith.data.library import Library
 from novalith.data.writers import Frame, cif_text, write_cif, write_extxyz, write_poscar
 from novalith.errors import InputError
 from novalith.materials import Crystal
@@ -88,3 +90,17 @@ def test_colliding_atoms_are_written_in_p1() -> None:
     text = cif_text(collided, symprec=0.01, name="collided")
     assert "P1, no symmetry was sought" in text
     assert text.count("Mg0 ") == 1 and text.count("Mg1 ") == 1
+
+
+@pytest.mark.parametrize("row", [7, 19, 20, 27, 33, 36, 43, 45])
+def test_a_cif_of_a_nearly_symmetric_crystal_maps_atoms_onto_one_another(tmp_path: Path, row: int) -> None:
+    """Elements of the bundle with every atom moved by 0.05 A: at 0.1 A they have more symmetry than is idealised."""
+    exact = Library().structures[row].crystal
+    moves = 0.05 * np.random.default_rng(row).standard_normal((exact.n_atoms, 3))
+    moved = Crystal.from_arrays(
+        exact.lattice, exact.species, np.array(exact.frac_coords) + moves @ np.linalg.inv(np.array(exact.lattice))
+    )
+    write_cif(moved, tmp_path / "moved.cif", symprec=0.1, name="moved")
+    reading = read_structures(tmp_path / "moved.cif")
+    assert not reading.refused
+    assert StructureMatcher().fit(reading.accepted[0][1].to_structure(), moved.to_structure())

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+#: Tolerance (Å) at which the operations of a standardised cell are found.
+EXACT_SYMPREC_A = 1e-4
+
+
 @dataclass(frozen=True)
 class Frame:
     """One structure of an extxyz file.
@@ -52,14 +56,22 @@ def write_cif(crystal: Crystal, path: Path, *, symprec: float | None, name: str,
 
 
 def cif_text(crystal: Crystal, *, symprec: float | None, name: str, notes: Sequence[str] = ()) -> str:
-    """The text that `write_cif` writes; P1 where atoms lie so near to one another that no symmetry can be found."""
+    """The text that `write_cif` writes; P1 where atoms lie so near to one another that no symmetry can be found.
+
+    The cell is standardised at `symprec`, and the operations are those of the standardised cell at `EXACT_SYMPREC_A`: at
+    `symprec` it may seem to have more of them, which map atoms beside one another instead of onto one another.
+    """
     from pymatgen.io.cif import CifWriter
-    from pymatgen.symmetry.analyzer import SymmetryUndeterminedError
+    from pymatgen.symmetry.analyzer import SpacegroupAnalyzer, SymmetryUndeterminedError
 
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Set OLD_ERROR_HANDLING", category=DeprecationWarning)  # spglib 2.8
         try:
-            body = str(CifWriter(crystal.to_structure(), symprec=symprec))
+            structure, exact = crystal.to_structure(), None
+            if symprec is not None:
+                structure = SpacegroupAnalyzer(structure, symprec).get_refined_structure()
+                exact = EXACT_SYMPREC_A
+            body = str(CifWriter(structure, symprec=exact, refine_struct=False))
         except SymmetryUndeterminedError:  # atoms nearer to one another than the tolerance
             return cif_text(crystal, symprec=None, name=name, notes=notes)
     block = re.sub(r"[^A-Za-z0-9.-]+", "_", name).strip("_") or "crystal"
