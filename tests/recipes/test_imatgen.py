@@ -12,6 +12,7 @@ from broken_checkpoints import check_faults_are_told
 from novalith.data.library import Library
 from novalith.errors import CapabilityError, InputError
 from novalith.generate.image_autoencoder import ImageAutoencoderSettings
+from novalith.generate.principal_autoencoder import PrincipalAutoencoderSettings
 from novalith.materials import Composition, Crystal, PhaseField, Verdict
 from novalith.recipes import imatgen_training
 from novalith.recipes.crystal_models import SampleRequest
@@ -177,11 +178,22 @@ def test_a_named_system_leaves_out_what_holds_other_elements(tmp_path, monkeypat
         training_set(replace(order, data=tmp_path / "rows.csv", options={"system": "V-N"}))
 
 
-def test_learned_codes_serve_and_are_stored_with_the_model(tmp_path):
-    images = ImageAutoencoderSettings(
-        n=16, widths=(8, 16), n_latent=12, output="sigmoid", error="cross-entropy", code_activation="tanh", n_epochs=1
-    )
-    learned = LearnedCodesSettings(1.0, images, replace(images, n=32, patch=4), n_cells=16)
+CONVOLUTIONS = ImageAutoencoderSettings(
+    n=16, widths=(8, 16), n_latent=12, output="sigmoid", error="cross-entropy", code_activation="tanh", n_epochs=1
+)
+COMPONENTS = PrincipalAutoencoderSettings(16, 12, width=8, n_blocks=1, n_epochs=1)
+
+
+@pytest.mark.parametrize(
+    ("basis", "cell"),
+    [
+        (CONVOLUTIONS, replace(CONVOLUTIONS, n=32, patch=4)),
+        (COMPONENTS, PrincipalAutoencoderSettings(32, 12, 6, (16,), n_blocks=0, n_epochs=1)),
+    ],
+    ids=["convolutions", "components"],
+)
+def test_learned_codes_serve_and_are_stored_with_the_model(tmp_path, basis, cell):
+    learned = LearnedCodesSettings(1.0, basis, cell, n_cells=16)
     crystals = [c.crystal for c in labelled()[:20]]
     codes = train_codes(crystals, learned, tmp_path / "resume", rng=np.random.default_rng(0))
     settings = replace(TINY, learned=learned)

@@ -58,8 +58,8 @@ def write_cif(crystal: Crystal, path: Path, *, symprec: float | None, name: str,
 def cif_text(crystal: Crystal, *, symprec: float | None, name: str, notes: Sequence[str] = ()) -> str:
     """The text that `write_cif` writes; P1 where atoms lie so near to one another that no symmetry can be found.
 
-    The cell is standardised at `symprec`, and the operations are those of the standardised cell at `EXACT_SYMPREC_A`: at
-    `symprec` it may seem to have more of them, which map atoms beside one another instead of onto one another.
+    The cell is standardised at `symprec`, and the operations are those of the standardised cell at `EXACT_SYMPREC_A`:
+    at `symprec` it may seem to have more of them, which map atoms beside one another instead of onto one another.
     """
     from pymatgen.io.cif import CifWriter
     from pymatgen.symmetry.analyzer import SpacegroupAnalyzer, SymmetryUndeterminedError

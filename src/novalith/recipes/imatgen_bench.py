@@ -94,7 +94,10 @@ def _learned(bench: VoxelBench, tell: Tell) -> ImageCodes:
     path = bench.keep / f"v-o-{bench.size}.safetensors"
     if not path.exists():
         tell(f"training the autoencoders of images, size {bench.size}")
-        order = TrainingOrder(bench.keep / "v-o-set.json", path, size=bench.size, epochs=bench.epochs, seed=bench.seed)
+        order = TrainingOrder(
+            bench.keep / "v-o-set.json", path, size=bench.size, epochs=bench.epochs, seed=bench.seed,
+            watch=lambda r: tell(f"epoch {r.epoch}: loss {r.training_loss:.4g}"),
+        )  # fmt: skip
         train_recipe(Imatgen.name, order)
     return Imatgen.load(path).codes
 
