@@ -126,9 +126,9 @@ def test_training_that_was_stopped_goes_on_to_the_same_weights(tmp_path):
     assert resumed.reconstruct(BLOBS[:2]).tobytes() == fitted(short).reconstruct(BLOBS[:2]).tobytes()
 
 
-@pytest.mark.parametrize(("n", "patch", "n_blocks"), [(30, 1, 0), (30, 4, 1), (32, 8, 1), (13, 1, 1)])
-def test_any_edge_comes_back_with_its_shape(n, patch, n_blocks):
-    settings = ImageAutoencoderSettings(2, n, (4, 4), 3, patch=patch, n_blocks=n_blocks, n_epochs=1, batch_size=2)
+@pytest.mark.parametrize(("n", "n_blocks"), [(30, 0), (30, 1), (32, 1), (13, 1)])
+def test_any_edge_comes_back_with_its_shape(n, n_blocks):
+    settings = ImageAutoencoderSettings(2, n, (4, 4), 3, n_blocks=n_blocks, n_epochs=1, batch_size=2)
     images = np.random.default_rng(0).random((4, 2, n, n, n)).astype(np.float32)
     model = fitted(settings, images, validation=images[:2])
     assert model.reconstruct(images).shape == images.shape

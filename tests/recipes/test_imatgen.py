@@ -187,7 +187,7 @@ COMPONENTS = PrincipalAutoencoderSettings(16, 12, width=8, n_blocks=1, n_epochs=
 @pytest.mark.parametrize(
     ("basis", "cell"),
     [
-        (CONVOLUTIONS, replace(CONVOLUTIONS, n=32, patch=4)),
+        (CONVOLUTIONS, replace(CONVOLUTIONS, n=32)),
         (COMPONENTS, PrincipalAutoencoderSettings(32, 12, 6, (16,), n_blocks=0, n_epochs=1)),
     ],
     ids=["convolutions", "components"],

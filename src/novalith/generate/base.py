@@ -27,3 +27,10 @@ class Generator(ABC):
         Raises:
             CapabilityError: a condition is given to a model fitted without, or the other way round.
         """
+
+
+def gaussian_of(codes: Floats) -> tuple[Floats, Floats]:
+    """Mean (k,) and factor F (k, k) of the Gaussian of codes (n, k), covariance F^T F: mean + e F, e ~ N(0, 1)."""
+    values, vectors = np.linalg.eigh(np.atleast_2d(np.cov(codes.T.astype(np.float64))))
+    factor: Floats = (np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T).astype(np.float32)
+    return codes.mean(axis=0), factor

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from novalith.errors import CapabilityError, InputError, UnknownNameError
-from novalith.generate.base import Floats, Generator
+from novalith.generate.base import Floats, Generator, gaussian_of
 from novalith.generate.likelihoods import divergence_from_prior
 from novalith.store.checkpoint import check_shapes
 
@@ -148,9 +148,7 @@ class CodeVae(Generator):
         for tensor in self._all.state_dict().values():
             tensor.copy_(tensor.half().float())
         latent = self.encode(data)
-        values, vectors = np.linalg.eigh(np.atleast_2d(np.cov(latent.T.astype(np.float64))))
-        self._latent_mean = latent.mean(axis=0)
-        factor = np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T
+        self._latent_mean, factor = gaussian_of(latent)
         self._latent_factor = factor.astype(np.float16).astype(np.float32)
 
     def encode(self, data: NDArray[np.floating[Any]]) -> Floats:

@@ -1,7 +1,7 @@
 """Autoencoders of 3D images: plain, variational and conditional are one class.
 
     z = mu(x, c) + noise * sigma(x, c) * e,   e ~ N(0, 1),   x' = out(decoder(z, c))
-    loss = sum over voxels of w d(x, x') + beta * KL,   w = 1 + occupied_weight * [x > 0]
+    loss = sum over voxels of d(x, x') + beta * KL
     d = (x - x')^2 / 2, or the cross-entropy -x log x' - (1 - x) log(1 - x') less its least value where x is in [0, 1]
     KL = sum_j (mu_j^2 + sigma_j^2 - log sigma_j^2 - 1) / 2
 
@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from novalith.errors import CapabilityError, InputError, UnknownNameError
-from novalith.generate.base import Floats, Generator
+from novalith.generate.base import Floats, Generator, gaussian_of
 from novalith.generate.likelihoods import divergence_from_prior, excess_cross_entropy
 from novalith.store.checkpoint import check_shapes
 
@@ -80,13 +80,11 @@ class ImageAutoencoderSettings:
         beta: weight of the KL term; 0 is a plain autoencoder.
         noise: the sampled noise is multiplied by this.
         kernel: edge of the strided convolutions, even.
-        patch: edge of the blocks that the stem maps linearly; 1 has a strided convolution instead.
         n_blocks: residual blocks at each level.
         code_activation: "linear" or "tanh", of the code's mean.
         output: "linear", "sigmoid" or "softplus", of the image.
         error: "squared", or "cross-entropy" for an output that is a sigmoid: its gradient does not vanish where the
             output is wrong and saturated.
-        occupied_weight: further weight of voxels above zero, where most are empty.
         n_epochs: passes over the images.
         batch_size: images a step.
         learning_rate: peak of the cycle.
@@ -102,12 +100,10 @@ class ImageAutoencoderSettings:
     beta: float = 0.0
     noise: float = 1.0
     kernel: int = 4
-    patch: int = 1
     n_blocks: int = 0
     code_activation: str = "linear"
     output: str = "linear"
     error: str = "squared"
-    occupied_weight: float = 0.0
     n_epochs: int = 20
     batch_size: int = 32
     learning_rate: float = 1e-3
@@ -125,7 +121,7 @@ class ImageAutoencoderSettings:
         if self.error == "cross-entropy" and self.output != "sigmoid":
             raise InputError(f"The cross-entropy needs an output in (0, 1): sigmoid, not {self.output}.")
         levels = len(self.widths)
-        if not levels or self.n // max(self.patch, 2) // 2 ** (levels - 1) < 1 or self.kernel % 2:
+        if not levels or self.n // 2**levels < 1 or self.kernel % 2:
             raise InputError(
                 f"{self}: expected an even kernel and an edge that can be halved at each of {levels} levels. "
                 "Give fewer widths or larger images."
@@ -306,7 +302,7 @@ class ImageAutoencoder(Generator):
 
         s, self._n_condition, self._device = self.settings, n_condition, device_named(self.settings.device)
         same: dict[str, Any] = {
-            "kernel": s.kernel, "patch": s.patch, "n_blocks": s.n_blocks, "n_condition": n_condition
+            "kernel": s.kernel, "n_blocks": s.n_blocks, "n_condition": n_condition
         }  # fmt: skip
         n_out = 2 * s.n_latent if s.beta else s.n_latent
         self._encoder = VoxelEncoder(s.channels_in, s.n, s.widths, n_out, **same)
@@ -361,8 +357,6 @@ class ImageAutoencoder(Generator):
         each = (
             excess_cross_entropy(x, raw) if self.settings.error == "cross-entropy" else (x - self._output(raw)) ** 2 / 2
         )
-        if self.settings.occupied_weight:
-            each = each * (1 + self.settings.occupied_weight * (x > 0))
         error = each.flatten(1).sum(dim=1)
         if self.settings.beta:
             error = error + self.settings.beta * divergence_from_prior(mean, log_variance).sum(dim=1)
@@ -391,9 +385,7 @@ class ImageAutoencoder(Generator):
             self.encode(source.images(part, rng), None if condition is None else condition[part])
             for part in np.array_split(rows, -(-len(rows) // DECODED_AT_ONCE))
         ])  # fmt: skip
-        values, vectors = np.linalg.eigh(np.atleast_2d(np.cov(codes.T.astype(np.float64))))
-        self._code_mean = codes.mean(axis=0)
-        self._code_factor = (np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T).astype(np.float32)
+        self._code_mean, self._code_factor = gaussian_of(codes)
 
 
 def _source(data: Floats | ImageSource) -> ImageSource:

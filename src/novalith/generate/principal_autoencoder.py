@@ -28,9 +28,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from novalith.errors import CapabilityError, InputError
-from novalith.generate.base import Floats, Generator
+from novalith.generate.base import Floats, Generator, gaussian_of
 from novalith.generate.image_autoencoder import CODED_IMAGES, DECODED_AT_ONCE, ImageSource, StoredImages
 from novalith.generate.likelihoods import excess_cross_entropy
+from novalith.store.checkpoint import check_shapes
 
 if TYPE_CHECKING:
     import torch
@@ -153,9 +154,7 @@ class PrincipalAutoencoder(Generator):
             self._parts, loss, len(source), how, Supervision(resume_path=resume_path, watch=watch), rng=rng
         )
         codes = self.encode(self._some(source, CODED_IMAGES, rng).reshape(-1, 1, s.n, s.n, s.n))
-        values, vectors = np.linalg.eigh(np.atleast_2d(np.cov(codes.T.astype(np.float64))))
-        self._code_mean = codes.mean(axis=0)
-        self._code_factor = (np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T).astype(np.float32)
+        self._code_mean, self._code_factor = gaussian_of(codes)
 
     def encode(self, images: Floats) -> Floats:
         """(b, 1, n, n, n) -> codes (b, latent)."""
@@ -223,6 +222,9 @@ class PrincipalAutoencoder(Generator):
         del sizes
         arrays = {name: np.array(t, dtype=np.float32) for name, t in tensors.items()}
         model = cls(settings)
+        k, width = len(arrays["scale"]), settings.code_width
+        parts = {"code_mean": (width,), "code_factor": (width, width)}
+        check_shapes(arrays, {"basis": (k, settings.n**3), "scale": (k,), **parts})
         model._basis, model._scale = arrays.pop("basis"), arrays.pop("scale")
         model._code_mean, model._code_factor = arrays.pop("code_mean"), arrays.pop("code_factor")
         model._build()

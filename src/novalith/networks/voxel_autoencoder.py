@@ -1,13 +1,11 @@
 """Encoder and decoder of 3D images: strided convolutions, residual blocks, and a condition that scales and shifts.
 
-    h_0 = stem(x)                  (channels_in, n, n, n) -> (w_0, n_0, n_0, n_0)
+    h_0 = x                                  (channels_in, n, n, n)
     h_l = film(block(down(h_{l-1})), c)      n_l = n_{l-1} / 2 at each level l, widths w_l
     y   = W flatten(h_L) + b       one vector; the decoder is the mirror image
     film(h, c) = h * (1 + s_l(c)) + t_l(c)   per channel, s_l = t_l = 0 before training (Perez et al., AAAI 2018)
 
-The stem is a convolution of stride 2 or, with patch = p > 1, a linear map of each block of p^3 voxels to w_0 numbers:
-images of separate atoms are nearly empty, and p^3 voxels around one of them hold but its position. n need not be a
-power of two: sizes are halved downwards and the decoder returns to the sizes that the encoder passed.
+n need not be a power of two: sizes are halved downwards and the decoder returns to the sizes that the encoder passed.
 """
 
 from __future__ import annotations
@@ -21,12 +19,9 @@ from torch import Tensor, nn
 SLOPE = 0.2
 
 
-def level_sizes(n: int, n_levels: int, patch: int) -> tuple[int, ...]:
-    """Edges of the image and of each level, in voxels: n, then after the stem, then halved."""
-    sizes = [n, n // max(patch, 2)]
-    while len(sizes) < n_levels + 1:
-        sizes.append(sizes[-1] // 2)
-    return tuple(sizes)
+def level_sizes(n: int, n_levels: int) -> tuple[int, ...]:
+    """Edges of the image and of each level, in voxels: n, then halved."""
+    return tuple(n // 2**level for level in range(n_levels + 1))
 
 
 class FeatureWise(nn.Module):  # type: ignore[misc]
@@ -74,24 +69,19 @@ class VoxelEncoder(nn.Module):  # type: ignore[misc]
         widths: channels of each level.
         n_out: width of the vector.
         kernel: edge of the strided convolutions, even.
-        patch: edge of the blocks of the stem; 1 has a strided convolution instead.
         n_blocks: residual blocks at each level.
         n_condition: width of the condition; 0 for none.
     """
 
     def __init__(  # noqa: PLR0913 - the sizes of a network
         self, channels: int, n: int, widths: Sequence[int], n_out: int,
-        *, kernel: int = 4, patch: int = 1, n_blocks: int = 0, n_condition: int = 0,
+        *, kernel: int = 4, n_blocks: int = 0, n_condition: int = 0,
     ) -> None:  # fmt: skip
         super().__init__()
-        sizes, pad = level_sizes(n, len(widths), patch), kernel // 2 - 1
-        stem = (
-            nn.Conv3d(channels, widths[0], patch, stride=patch)
-            if patch > 1
-            else nn.Conv3d(channels, widths[0], kernel, stride=2, padding=pad)
+        sizes, pad = level_sizes(n, len(widths)), kernel // 2 - 1
+        self.downs = nn.ModuleList(
+            nn.Conv3d(a, b, kernel, stride=2, padding=pad) for a, b in pairwise((channels, *widths))
         )
-        downs = [nn.Conv3d(a, b, kernel, stride=2, padding=pad) for a, b in pairwise(widths)]
-        self.downs = nn.ModuleList([stem, *downs])
         self.blocks = nn.ModuleList(_blocks(w, n_blocks) for w in widths)
         self.films = nn.ModuleList(FeatureWise(n_condition, w) for w in widths)
         self.activation = nn.LeakyReLU(SLOPE)
@@ -111,26 +101,20 @@ class VoxelDecoder(nn.Module):  # type: ignore[misc]
 
     def __init__(  # noqa: PLR0913 - the sizes of a network
         self, channels: int, n: int, widths: Sequence[int], n_in: int,
-        *, kernel: int = 4, patch: int = 1, n_blocks: int = 0, n_condition: int = 0,
+        *, kernel: int = 4, n_blocks: int = 0, n_condition: int = 0,
     ) -> None:  # fmt: skip
         super().__init__()
-        sizes, pad = level_sizes(n, len(widths), patch), kernel // 2 - 1
+        sizes, pad = level_sizes(n, len(widths)), kernel // 2 - 1
         self.start_shape = (widths[-1], sizes[-1], sizes[-1], sizes[-1])
         self.start = nn.Linear(n_in, widths[-1] * sizes[-1] ** 3)
         turned = tuple(reversed(widths))
         self.blocks = nn.ModuleList(_blocks(w, n_blocks) for w in turned)
         self.films = nn.ModuleList(FeatureWise(n_condition, w) for w in turned)
         grown = [big - 2 * small for big, small in pairwise(sizes)][::-1]
-        ups: list[nn.Module] = [
+        self.ups = nn.ModuleList(
             nn.ConvTranspose3d(a, b, kernel, stride=2, padding=pad, output_padding=more)
-            for (a, b), more in zip(pairwise(turned), grown, strict=False)
-        ]
-        last = (
-            nn.ConvTranspose3d(widths[0], channels, patch, stride=patch, output_padding=n - patch * sizes[1])
-            if patch > 1
-            else nn.ConvTranspose3d(widths[0], channels, kernel, stride=2, padding=pad, output_padding=grown[-1])
+            for (a, b), more in zip(pairwise((*turned, channels)), grown, strict=True)
         )
-        self.ups = nn.ModuleList([*ups, last])
         self.activation = nn.LeakyReLU(SLOPE)
 
     def forward(self, z: Tensor, condition: Tensor) -> Tensor:

@@ -253,7 +253,11 @@ def shipped_checkpoint(name: str, family: str = "") -> Path:
     families = sorted(path.stem.removeprefix(f"{name}_") for path in WEIGHTS.glob(f"{name}_*.safetensors"))
     if families and not family:
         raise InputError(f"{name} has a model for each family; name one of {', '.join(families)} as --family.")
-    shipped = f"{name} ships with weights for {', '.join(families)} alone" if families else f"No weights of {name} ship"
+    shipped = (
+        f"{name} ships with weights for {', '.join(families)} alone, not for {family!r}"
+        if families
+        else f"No weights of {name} ship"
+    )
     raise InputError(
         f"{shipped}. Train them, novalith train {name} --data FILE --out {name}.safetensors, and give them as "
         f"--checkpoint {name}.safetensors."
