@@ -28,6 +28,7 @@ CASES = [
     (["cite", "empty"], 2, "plan.toml is missing"),
     (["rediscover", "--draw", "0"], 2, "targets were asked for"),
     (["discovr", "Mg-Ti-O"], 2, "discovr"),
+    (["discover", "Mg-Ti-O"], 2, "discover --help"),
 ]
 
 

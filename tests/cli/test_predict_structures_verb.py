@@ -49,6 +49,13 @@ def test_a_folder(folder, crystals, tmp_path):
     assert "6 structures:" in done.stdout and "bulk_modulus in GPa" in done.stdout
 
 
+def test_a_file_that_is_no_structure_is_named(folder, tmp_path):
+    (folder / "picture.png").write_bytes(b"\x89PNG")
+    done = call(folder, "--target", "band_gap", "--csv", tmp_path / "out.csv")
+    assert done.exit_code == 0
+    assert "picture.png: This file is none of structures" in done.output
+
+
 def test_a_table_gives_what_the_folder_gives_and_a_bad_row_has_no_value(folder, crystals, tmp_path):
     texts = [(folder / f"{name}.cif").read_text() for name in crystals]
     frame = pd.DataFrame({"material_id": [*crystals, "bad"], "cif": [*texts, "data_x\nnothing"]})

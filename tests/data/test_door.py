@@ -107,6 +107,7 @@ REFUSED = {
     "operator that flattens": ("x.cif", cif(operators="'x,y,z'\n'x,x,z'"), "symmetry", "keep the volume"),
     "too many operators": ("x.cif", cif(operators="'x,y,z'\n" * 193), "symmetry", "193 symmetry operators"),
     "ragged loop": ("x.cif", cif(SITES + " 7"), "format", "one value a column"),
+    "loop without rows": ("x.cif", "data_x\n_cell_length_a 4\nloop_\n_atom_site_label\n", "format", "but no rows"),
     "magnetic": ("x.cif", cif() + "_space_group_magn.transform_BNS_Pp_abc 'a,b,c;0,0,0'\n", "format", "magnetic"),
     "one name for two blocks": ("x.cif", cif() + cif(), "format", "data_nacl more than once"),
     "VASP 4": ("POSCAR", poscar().replace("Na Cl\n", ""), "element", "line 6 holds counts"),

@@ -84,9 +84,9 @@ def run() -> None:
     except Abort:
         _fail("Stopped.", 130)
     except TyperException as error:
-        _fail(
-            f"{error.format_message().rstrip('.')}. Run 'novalith VERB --help' for what a verb takes.", error.exit_code
-        )
+        context = getattr(error, "ctx", None)
+        verb = "novalith" if context is None else context.command_path
+        _fail(f"{error.format_message().rstrip('.')}. Run '{verb} --help' for what it takes.", error.exit_code)
     except KeyboardInterrupt:
         _fail("Stopped. What was finished is kept; the same command goes on from there.", 130)
     except OSError as error:

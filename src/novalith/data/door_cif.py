@@ -156,9 +156,10 @@ def _columns(body: str, where: str) -> dict[str, Any]:
         try:
             return dict(CifBlock.from_str(body.lstrip()).data)
         except _PARSER_ERRORS as error:
-            raise RefusalError(
-                "format", f"{where}: a loop does not have one value a column ({error}); check its rows."
-            ) from error
+            fault = f"a loop does not have one value a column ({error})"
+            if isinstance(error, ZeroDivisionError):
+                fault = "a loop has columns but no rows"
+            raise RefusalError("format", f"{where}: {fault}; check its rows.") from error
 
 
 def _scalar(data: Mapping[str, Any], key: str, where: str) -> str:

@@ -105,6 +105,8 @@ def predict_structures(
                     tell(f"{name}: {said.reasons[row]}")
             in_range += int(said.in_range.sum())
             without_value += int(np.isnan(said.value).sum())
+        for name, note in reading.notes:
+            tell(f"{name}: {note}")
         for name, verdict in reading.refused:
             write((safe_cell(name), "", "", False))
             tell(f"{name}: {verdict.reason}")
